@@ -1,0 +1,1 @@
+"""The git room: the only package that imports pygit2."""

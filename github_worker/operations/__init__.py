@@ -1,0 +1,1 @@
+"""One module an endpoint, one story each."""

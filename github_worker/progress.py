@@ -1,0 +1,65 @@
+"""How an operation tells what it does: stages in order, counts that are throttled, timings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from github_worker.contract import AnyEvent, Progress, Warned
+from github_worker.redaction import scrub
+
+_INTERVAL = 0.34  # seconds between two counts of a stage: with its last one, at most four a second
+
+
+class Report:
+    """Sends a job's events to `send`; every method may be called from any thread."""
+
+    def __init__(self, send: Callable[[AnyEvent], None]) -> None:
+        self._send = send
+        self._clock = time.monotonic
+        self._began = self._counted = self._clock()
+        self.stage: str | None = None
+        self.timings: dict[str, int] = {}
+
+    def __call__(self, stage: str, message: str) -> None:
+        """Begin a stage."""
+        self._end_stage()
+        self.stage, self._began, self._counted = stage, self._clock(), 0.0
+        self._send(Progress(stage=stage, message=scrub(message)))
+
+    def count(self, message: str, received: int, total: int | None, bytes: int | None = None) -> None:
+        """Say how far the stage has come; most calls are dropped, but never the last one."""
+        last = received == total
+        if self.stage is None or (not last and self._clock() - self._counted < _INTERVAL):
+            return
+        self._counted = self._clock()
+        percent = None if total is None else 100 if last else min(99, received * 100 // max(total, 1))
+        self._send(
+            Progress(
+                stage=self.stage,
+                message=message,
+                percent=percent,
+                received=received,
+                total=total,
+                bytes=bytes,
+            )
+        )
+
+    def warning(self, code: str, message: str) -> None:
+        """Say that something was left out or done otherwise."""
+        self._send(Warned(code=code, message=scrub(message)))
+
+    def event(self, event: AnyEvent) -> None:
+        """Send an event that is no progress."""
+        self._send(event)
+
+    def finish(self) -> dict[str, int]:
+        """End the last stage and return milliseconds by stage."""
+        self._end_stage()
+        self.stage = None
+        return self.timings
+
+    def _end_stage(self) -> None:
+        if self.stage is not None:
+            spent = round((self._clock() - self._began) * 1000)
+            self.timings[self.stage] = self.timings.get(self.stage, 0) + spent

@@ -1,0 +1,56 @@
+"""Secrets that mask themselves, and text that is scrubbed of them."""
+
+from __future__ import annotations
+
+import base64
+import re
+import weakref
+from urllib.parse import quote
+
+MASK = "***"
+_SHORTEST = 6  # a shorter value would mask innocent words
+_live: weakref.WeakSet[Secret] = weakref.WeakSet()
+_userinfo = re.compile(r"(?<=://)[^/\s@]+@")
+
+
+class Secret:
+    """A string that shows itself only through `reveal()`, at the one place it is sent."""
+
+    __slots__ = ("__weakref__", "_value")
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+        _live.add(self)
+
+    def reveal(self) -> str:
+        """Return the value itself."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK!r})"
+
+    def __str__(self) -> str:
+        return MASK
+
+
+def scrub(text: str) -> str:
+    """Mask every secret of this process in `text`: as it is, URL-quoted, or as HTTP Basic credentials."""
+    text = _userinfo.sub(f"{MASK}@", text)
+    for form in sorted(_forms(), key=len, reverse=True):
+        text = text.replace(form, MASK)
+    return text
+
+
+def _forms() -> set[str]:
+    forms: set[str] = set()
+    for secret in list(_live):
+        value = secret.reveal()
+        if len(value) < _SHORTEST:
+            continue
+        basic = base64.b64encode(f"x-access-token:{value}".encode()).decode()
+        forms |= {value, quote(value, safe=""), base64.b64encode(value.encode()).decode(), basic}
+        forms |= {line for line in value.splitlines() if len(line) >= _SHORTEST}
+    return forms

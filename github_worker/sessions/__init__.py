@@ -1,0 +1,1 @@
+"""Sessions: archives of a repository and its surroundings, and the stores that keep them."""

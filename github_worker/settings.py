@@ -1,0 +1,232 @@
+"""What the environment says, read once and checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from github_worker.contract import Build, is_branch_name
+from github_worker.errors import ConfigurationError
+from github_worker.redaction import Secret
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+_UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_CLOUDS = ("AWS_", "GOOGLE_", "AZURE_")
+Value = TypeVar("Value")
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """How this worker runs; times are in seconds, sizes in bytes."""
+
+    host: str
+    port: int
+    tmp_dir: Path
+    storage_worker_url: str | None
+    storage_url: str | None
+    storage_options: Mapping[str, Secret]
+    storage_timeout: float
+    worker_tokens: tuple[Secret, ...]
+    git_allowed_hosts: tuple[str, ...]
+    git_timeout: float
+    github_api_url: str
+    branch_prefix: str
+    committer_name: str
+    committer_email: str
+    naming_model: str
+    naming_timeout: float
+    anthropic_api_key: Secret | None
+    anthropic_base_url: str | None
+    job_timeout: float
+    max_session_bytes: int
+    max_session_files: int
+    log_level: str
+    log_format: Literal["json", "console"]
+    build: Build
+
+    @property
+    def embedded_store(self) -> bool:
+        """Whether sessions are kept in a folder of this machine, no store being configured."""
+        return self.storage_worker_url is None and self.storage_url is None
+
+    def allows(self, origin: str) -> bool:
+        """Tell whether a token may be sent to `origin` (scheme, host and port)."""
+        parts = urlsplit(origin)
+        return origin in self.git_allowed_hosts or (
+            parts.scheme == "https"
+            and ("*" in self.git_allowed_hosts or parts.netloc in self.git_allowed_hosts)
+        )
+
+
+def from_env(env: Mapping[str, str]) -> Settings:
+    """Read the settings; raise ConfigurationError naming the variable that is wrong."""
+    read = _Reader(env)
+    storage_worker_url = read.optional("STORAGE_WORKER_URL", _http_url)
+    storage_url = read.optional("STORAGE_URL", _storage_url)
+    if storage_worker_url and storage_url:
+        raise ConfigurationError("STORAGE_WORKER_URL and STORAGE_URL are both set: set one of them")
+    return Settings(
+        host=read.value("HOST", "0.0.0.0", str),  # noqa: S104 (a container's port is published or it is not)
+        port=read.value("PORT", "5002", _port),
+        tmp_dir=read.value("TMP_DIR", "/tmp", _folder),  # noqa: S108 (the contract's default)
+        storage_worker_url=storage_worker_url,
+        storage_url=storage_url,
+        storage_options=read.cloud_options(),
+        storage_timeout=read.value("STORAGE_TIMEOUT", "60", _seconds),
+        worker_tokens=read.optional("GITHUB_WORKER_TOKEN", _tokens) or (),
+        git_allowed_hosts=read.value("GIT_ALLOWED_HOSTS", "github.com", _hosts),
+        git_timeout=read.value("GIT_TIMEOUT", "60", _seconds),
+        github_api_url=read.value("GITHUB_API_URL", "https://api.github.com", _http_url),
+        branch_prefix=read.value("BRANCH_PREFIX", "webedt/", _branch_prefix),
+        committer_name=read.value("GIT_COMMITTER_NAME", "GitHub Worker", _line),
+        committer_email=read.value("GIT_COMMITTER_EMAIL", "worker@github-worker.local", _line),
+        naming_model=read.value("NAMING_MODEL", "claude-haiku-4-5", _line),
+        naming_timeout=read.value("NAMING_TIMEOUT", "15", _seconds),
+        anthropic_api_key=read.optional("ANTHROPIC_API_KEY", Secret),
+        anthropic_base_url=read.optional("ANTHROPIC_BASE_URL", _http_url),
+        job_timeout=read.value("JOB_TIMEOUT", "900", _seconds),
+        max_session_bytes=read.value("MAX_SESSION_BYTES", "8 GiB", _size),
+        max_session_files=read.value("MAX_SESSION_FILES", "1000000", _count),
+        log_level=read.value("LOG_LEVEL", "info", _one_of(*_LOG_LEVELS)),
+        log_format=read.value("LOG_FORMAT", "json", _log_format),
+        build=Build(
+            commit_sha=read.value("BUILD_COMMIT_SHA", "unknown", str),
+            timestamp=read.value("BUILD_TIMESTAMP", "unknown", str),
+            image_tag=read.value("BUILD_IMAGE_TAG", "unknown", str),
+        ),
+    )
+
+
+class _Reader:
+    """Reads variables, each from itself or from the file that `NAME_FILE` names."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+
+    def value(self, name: str, default: str, parse: Callable[[str], Value]) -> Value:
+        text = self._text(name) or default
+        try:
+            return parse(text)
+        except (ValueError, OSError) as error:
+            raise ConfigurationError(f"{name} {error}") from None
+
+    def optional(self, name: str, parse: Callable[[str], Value]) -> Value | None:
+        return self.value(name, "", parse) if self._text(name) else None
+
+    def cloud_options(self) -> dict[str, Secret]:
+        names = {name.removesuffix("_FILE") for name in self._env if name.startswith(_CLOUDS)}
+        return {name.lower(): Secret(text) for name in sorted(names) if (text := self._text(name))}
+
+    def _text(self, name: str) -> str:
+        file = self._env.get(f"{name}_FILE")
+        if file is None:
+            return self._env.get(name, "").strip()
+        if self._env.get(name):
+            raise ConfigurationError(f"{name} and {name}_FILE are both set: set one of them")
+        try:
+            return Path(file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{name}_FILE cannot be read: {error}") from None
+
+
+def _port(text: str) -> int:
+    return _between(_whole(text), 0, 65535)
+
+
+def _count(text: str) -> int:
+    return _between(_whole(text), 1, 2**63)
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]+)\s*([A-Za-z]*)", text)
+    if not match or match[2].upper() not in _UNITS:
+        raise ValueError(f"must be a size such as 8 GiB, not {text!r}")
+    return _between(int(match[1]) * _UNITS[match[2].upper()], 1, 2**63)
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[0-9]+", text):
+        raise ValueError(f"must be a whole number, not {text!r}")
+    return int(text)
+
+
+def _between(number: int, least: int, most: int) -> int:
+    if not least <= number <= most:
+        raise ValueError(f"must be between {least} and {most}, not {number}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or not 0 < float(text) <= 86_400:
+        raise ValueError(f"must be seconds, more than 0 and at most 86400, not {text!r}")
+    return float(text)
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise ValueError(f"must be a folder that exists, not {text!r}")
+    return path.resolve()
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http or https URL")
+    return text.rstrip("/")
+
+
+def _storage_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"s3", "gs", "az", "file"} or not (parts.netloc or parts.scheme == "file"):
+        raise ValueError("must be s3://bucket[/prefix], gs://…, az://… or file:///folder")
+    return text.rstrip("/")
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = tuple(host.strip().lower().rstrip("/") for host in text.split(",") if host.strip())
+    for host in hosts:
+        if not re.fullmatch(r"\*|(https?://)?([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", host):
+            raise ValueError(f"must be hosts separated by commas; {host!r} is none")
+    if not hosts:
+        raise ValueError("must name a host")
+    return hosts
+
+
+def _tokens(text: str) -> tuple[Secret, ...]:
+    tokens = tuple(Secret(token.strip()) for token in text.split(",") if token.strip())
+    if not 1 <= len(tokens) <= 2:
+        raise ValueError("must be one token, or two separated by a comma")
+    return tokens
+
+
+def _branch_prefix(text: str) -> str:
+    if not is_branch_name(f"{text}x"):
+        raise ValueError(f"must begin a valid branch name, not {text!r}")
+    return text
+
+
+def _line(text: str) -> str:
+    if not text.isprintable() or "<" in text or ">" in text:
+        raise ValueError("must be one line without < and >")
+    return text
+
+
+def _log_format(text: str) -> Literal["json", "console"]:
+    formats: dict[str, Literal["json", "console"]] = {"json": "json", "console": "console"}
+    if text not in formats:
+        raise ValueError(f"must be json or console, not {text!r}")
+    return formats[text]
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}")
+        return text.lower()
+
+    return parse
