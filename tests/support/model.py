@@ -1,0 +1,135 @@
+"""A stand-in for Anthropic's Messages API on loopback, for the real SDK to talk to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.faults import Delay, Hang, Moment, Script
+from tests.support.http import Handler, LoopbackServer
+
+_ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    429: "rate_limit_error",
+    500: "api_error",
+    529: "overloaded_error",
+}
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """A request as it came; the headers' names are in lower case."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+
+    @property
+    def prompt(self) -> str:
+        """All of its text, the system prompt included."""
+        return json.dumps([self.body.get("system"), self.body.get("messages")], ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Say:
+    """Answer with this text, after `delay` seconds."""
+
+    text: str
+    stop_reason: str = "end_turn"
+    delay: float = 0.0
+
+    @classmethod
+    def json(cls, delay: float = 0.0, **fields: Any) -> Say:
+        """Answer with a JSON object."""
+        return cls(json.dumps(fields), delay=delay)
+
+    @classmethod
+    def refusal(cls) -> Say:
+        """Refuse, as the model does: with a stop reason and without text."""
+        return cls("", "refusal")
+
+    @classmethod
+    def cut(cls, text: str) -> Say:
+        """Stop in the middle of a text for want of tokens."""
+        return cls(text, "max_tokens")
+
+
+@dataclass(frozen=True)
+class Fail:
+    """Answer with an API error."""
+
+    status: int
+    message: str = "scripted"
+
+
+class Model:
+    """Gives the scripted answers in their order, the last one again and again, and records requests."""
+
+    def __init__(self, *answers: Say | Fail | Hang) -> None:
+        self.requests: list[ModelRequest] = []
+        self.faults = Script()
+        self._answers = list(answers)
+        self._http = LoopbackServer(type("ModelHandler", (_ModelHandler,), {"model": self}))
+        self.url = self._http.origin
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the hangs, the connections and the server."""
+        self.faults.release()
+        self._http.close()
+
+    def script(self, *answers: Say | Fail | Hang) -> None:
+        """Give these answers from now on."""
+        self._answers = list(answers)
+
+    def next_answer(self) -> Say | Fail | Hang:
+        """Return the answer that is due."""
+        if not self._answers:
+            return Fail(400, "no answer is scripted")
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+class _ModelHandler(Handler):
+    model: Model
+
+    def do_POST(self) -> None:  # noqa: N802 (http.server's name)
+        body = json.loads(b"".join(self.body()))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.model.requests.append(ModelRequest(self.path, headers, body))
+        answer = self.model.next_answer()
+        if isinstance(answer, Hang):
+            self.model.faults.strike(answer, answer.at, answer.after)
+        elif isinstance(answer, Fail):
+            self._send(answer.status, _error(answer))
+        else:
+            self.model.faults.strike(Delay(answer.delay), Moment.RECEIVED)
+            self._send(200, _message(answer, str(body.get("model"))))
+
+    def _send(self, status: int, content: Mapping[str, Any]) -> None:
+        self.answer(status, json.dumps(content).encode(), Content_Type="application/json", request_id="req_1")
+
+
+def _error(answer: Fail) -> dict[str, Any]:
+    kind = _ERROR_TYPES.get(answer.status, "api_error")
+    return {"type": "error", "error": {"type": kind, "message": answer.message}}
+
+
+def _message(answer: Say, model: str) -> dict[str, Any]:
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [{"type": "text", "text": answer.text}] if answer.text else [],
+        "stop_reason": answer.stop_reason,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 10, "output_tokens": 5},
+    }
