@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TypeVar
 
 from github_worker.contract import AnyEvent, Progress, Warned
 from github_worker.redaction import scrub
 
 _INTERVAL = 0.34  # seconds between two counts of a stage: with its last one, at most four a second
+Value = TypeVar("Value")
 
 
 class Report:
@@ -63,3 +66,25 @@ class Report:
         if self.stage is not None:
             spent = round((self._clock() - self._began) * 1000)
             self.timings[self.stage] = self.timings.get(self.stage, 0) + spent
+
+
+async def watched(work: Awaitable[Value], count: Callable[[], None]) -> Value:
+    """Await `work`, calling `count` a few times a second."""
+    task = asyncio.ensure_future(work)
+    while not (await asyncio.wait({task}, timeout=_INTERVAL))[0]:
+        count()
+    return task.result()
+
+
+class ByteCount:
+    """Counts the bytes of a stream that another thread moves; `total` is known or not."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.total: int | None = None
+
+    def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass chunks on, counting them."""
+        for chunk in chunks:
+            self.bytes += len(chunk)
+            yield chunk

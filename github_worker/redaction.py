@@ -37,11 +37,14 @@ class Secret:
 
 
 def scrub(text: str) -> str:
-    """Mask every secret of this process in `text`: as it is, URL-quoted, or as HTTP Basic credentials."""
+    """Mask every secret of this process in `text`: as it is, URL-quoted, or as HTTP Basic credentials.
+
+    What it returns can be encoded: the bytes of a name that is not UTF-8 are written as escapes.
+    """
     text = _userinfo.sub(f"{MASK}@", text)
     for form in sorted(_forms(), key=len, reverse=True):
         text = text.replace(form, MASK)
-    return text
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _forms() -> set[str]:

@@ -17,6 +17,13 @@ from github_worker.redaction import Secret
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _CLOUDS = ("AWS_", "GOOGLE_", "AZURE_")
+# Files that the clouds' own libraries look for; they hold no value of ours.
+_CLOUDS_OWN_FILES = {
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AZURE_FEDERATED_TOKEN_FILE",
+}
 Value = TypeVar("Value")
 
 
@@ -118,7 +125,8 @@ class _Reader:
         return self.value(name, "", parse) if self._text(name) else None
 
     def cloud_options(self) -> dict[str, Secret]:
-        names = {name.removesuffix("_FILE") for name in self._env if name.startswith(_CLOUDS)}
+        given = {name for name in self._env if name.startswith(_CLOUDS)} - _CLOUDS_OWN_FILES
+        names = {name.removesuffix("_FILE") for name in given}
         return {name.lower(): Secret(text) for name in sorted(names) if (text := self._text(name))}
 
     def _text(self, name: str) -> str:

@@ -1,0 +1,91 @@
+"""The lines of a stream."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+SOURCE = "github-worker"
+
+
+class Event(Struct, rename="camel", tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a stream; `timestamp` is RFC 3339, UTC, in milliseconds."""
+
+    source: str = msgspec.field(default_factory=lambda: SOURCE)
+    timestamp: str = msgspec.field(default_factory=lambda: rfc3339(datetime.now(UTC)))
+
+
+class Progress(Event, tag="progress", frozen=True, kw_only=True):
+    """A step begins or advances; `percent` is 0 to 100, the others are counts."""
+
+    stage: str
+    message: str
+    percent: int | None = None
+    received: int | None = None
+    total: int | None = None
+    bytes: int | None = None
+
+
+class Warned(Event, tag="warning", frozen=True, kw_only=True):
+    """Something was left out or done otherwise; the job goes on."""
+
+    code: str
+    message: str
+
+
+class BranchStarted(Event, tag="branch_created", frozen=True, kw_only=True):
+    """The session's branch exists."""
+
+    branch_name: str
+    base_branch: str
+    session_path: str
+    message: str
+
+
+class SessionNamed(Event, tag="session_name", frozen=True, kw_only=True):
+    """The session has a title."""
+
+    session_name: str
+    branch_name: str
+    message: str
+
+
+class Completed(Event, tag="completed", frozen=True, kw_only=True):
+    """The job is done: `data` is its result, `timings` milliseconds by step."""
+
+    data: dict[str, Any]
+    timings: dict[str, int]
+
+
+class Failed(Event, tag="error", frozen=True, kw_only=True):
+    """The job failed: `error` is for a person, `data` what was achieved before."""
+
+    error: str
+    code: str
+    stage: str | None = None
+    retryable: bool = msgspec.field(default_factory=bool)
+    data: dict[str, Any] | None = None
+
+
+AnyEvent = Progress | Warned | BranchStarted | SessionNamed | Completed | Failed
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write a UTC moment as the contract's timestamps are: `2026-01-31T09:00:00.000Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def encode_event(event: AnyEvent) -> bytes:
+    """Encode an event as one line of JSON; a result's fields stand at the top level too."""
+    if not isinstance(event, Completed):
+        return msgspec.json.encode(event)
+    return msgspec.json.encode(event.data | msgspec.to_builtins(event))
+
+
+def decode_event(data: str | bytes) -> AnyEvent:
+    """Decode one event; raise msgspec.ValidationError when it is none."""
+    event: AnyEvent = msgspec.json.decode(data, type=AnyEvent)
+    return event
