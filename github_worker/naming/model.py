@@ -1,0 +1,75 @@
+"""Asks the model, by Anthropic's own SDK. It takes about a second to import: do so from a thread."""
+
+from __future__ import annotations
+
+import anthropic
+import httpx2
+import msgspec
+from msgspec import Struct
+
+from github_worker.naming.answers import NoAnswer
+from github_worker.naming.keys import Key
+from github_worker.naming.prompts import Prompt
+from github_worker.redaction import scrub
+
+_BASE_URL = "https://api.anthropic.com"
+_OAUTH_BETA = "oauth-2025-04-20"  # anthropic.lib.credentials: what unlocks bearer tokens of OAuth
+_RETRIES = 1
+
+
+class _Block(Struct):
+    type: str
+    text: str = ""
+
+
+class _Message(Struct):
+    content: list[_Block]
+    stop_reason: str | None = None
+
+
+async def ask(prompt: Prompt, key: Key, model: str, base_url: str | None) -> str:
+    """Return the model's answer, JSON of the prompt's schema as it says; raise NoAnswer with the reason."""
+    try:
+        async with _client(key, base_url) as client:
+            response = await client.messages.with_raw_response.create(
+                model=model,
+                max_tokens=prompt.max_tokens,
+                system=prompt.system,
+                messages=[{"role": "user", "content": prompt.content}],
+                output_config={"format": {"type": "json_schema", "schema": dict(prompt.schema)}},
+            )
+    except anthropic.APIStatusError as error:
+        said = " ".join(scrub(error.api_message or "").split())[:200]
+        raise NoAnswer(f"the model's API answered {error.status_code}{said and f': {said}'}") from None
+    except anthropic.AnthropicError as error:
+        raise NoAnswer(f"the model's API could not be asked: {type(error).__name__}") from None
+    return read(await response.read())
+
+
+def read(body: bytes) -> str:
+    """Read the text of a message of the API; raise NoAnswer where it is refused, cut off or garbage."""
+    try:
+        message = msgspec.json.decode(body, type=_Message)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise NoAnswer("the model's API answered with what is no message") from None
+    if message.stop_reason == "refusal":
+        raise NoAnswer("the model refused")
+    if message.stop_reason != "end_turn":
+        raise NoAnswer("the model's answer was cut off")
+    return "".join(block.text for block in message.content if block.type == "text")
+
+
+def _client(key: Key, base_url: str | None) -> anthropic.AsyncAnthropic:
+    secret = key.secret.reveal()
+    client = anthropic.AsyncAnthropic(
+        api_key=None if key.oauth else secret,
+        auth_token=secret if key.oauth else None,
+        base_url=base_url or _BASE_URL,
+        max_retries=_RETRIES,
+        open_telemetry=False,
+        # proxies of the environment are not asked, and no redirect takes the prompt elsewhere
+        http_client=httpx2.AsyncClient(trust_env=False, follow_redirects=False),
+    )
+    # the only way to leave out what the constructor takes from ANTHROPIC_CUSTOM_HEADERS
+    client._custom_headers = {"anthropic-beta": _OAUTH_BETA} if key.oauth else {}
+    return client

@@ -1,0 +1,108 @@
+"""Names of sessions, messages of commits, texts of pull requests: the model's, or else our own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from msgspec import Struct
+
+from github_worker.naming import answers, fallback, keys, prompts
+from github_worker.naming.answers import NoAnswer
+from github_worker.naming.changes import CommitContext, PullRequestContext
+from github_worker.naming.keys import Key
+from github_worker.naming.prompts import Prompt
+from github_worker.redaction import Secret, scrub
+from github_worker.settings import Settings
+
+
+class Named(Struct, frozen=True):
+    """A session's name: a title of 3 to 6 words, and a slug of `a-z0-9-`, at most 40 characters.
+
+    `fallback` is None where the model said it, else the reason why it did not; so it is below.
+    """
+
+    title: str
+    slug: str
+    fallback: str | None
+
+
+class CommitMessage(Struct, frozen=True):
+    """A commit's message: a subject of at most 72 characters, and a body where the change is large."""
+
+    text: str
+    fallback: str | None
+
+
+class PullRequestText(Struct, frozen=True):
+    """A pull request's title of at most 72 characters, and its body."""
+
+    title: str
+    body: str
+    fallback: str | None
+
+
+class Namer:
+    """Names things. Its methods never raise: without an answer of use they name by what they are given."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._secrets: list[Secret] = []
+
+    async def session(self, user_request: str, credentials: Secret | None) -> Named:
+        """Name a session after what its user asks for."""
+        try:
+            title, slug = answers.session(
+                await self._ask(partial(prompts.session, user_request), credentials)
+            )
+        except NoAnswer as reason:
+            return Named(*fallback.session(prompts.clean(user_request)), str(reason))
+        return Named(title, slug, None)
+
+    async def commit(self, context: CommitContext, credentials: Secret | None) -> CommitMessage:
+        """Write a commit's message."""
+        try:
+            text = answers.commit(await self._ask(partial(prompts.commit, context), credentials))
+        except NoAnswer as reason:
+            return CommitMessage(scrub(fallback.commit(context.changes)), str(reason))
+        return CommitMessage(text, None)
+
+    async def pull_request(self, context: PullRequestContext, credentials: Secret | None) -> PullRequestText:
+        """Write a pull request's title and body."""
+        try:
+            answer = await self._ask(partial(prompts.pull_request, context), credentials)
+            title, body = answers.pull_request(answer)
+        except NoAnswer as reason:
+            title, body = fallback.pull_request(context.messages, context.changes)
+            return PullRequestText(scrub(title), scrub(body), str(reason))
+        return PullRequestText(title, body, None)
+
+    async def _ask(self, make_prompt: Callable[[], Prompt], credentials: Secret | None) -> str:
+        key, timeout = self._key(credentials), self._settings.naming_timeout
+        prompt = make_prompt()  # not before the key's secrets are known, as they are masked in it
+        try:
+            async with asyncio.timeout(timeout):
+                ask = await asyncio.to_thread(preload)
+                settings = self._settings
+                answer = await ask(prompt, key, settings.naming_model, settings.anthropic_base_url)
+        except TimeoutError:
+            raise NoAnswer(f"the model did not answer within {timeout:g} s") from None
+        return scrub(answer)
+
+    def _key(self, credentials: Secret | None) -> Key:
+        credentials = credentials or self._settings.anthropic_api_key
+        if credentials is None:
+            raise NoAnswer("no model credentials")
+        self._secrets += keys.secrets(credentials)
+        key = keys.key(credentials)
+        if key is None:
+            raise NoAnswer("the model credentials are neither a key nor a token")
+        return key
+
+
+def preload() -> Callable[[Prompt, Key, str, str | None], Awaitable[str]]:
+    """Import the model's SDK, which takes about a second: call it in a thread while the worker is idle."""
+    from github_worker.naming.model import ask  # noqa: PLC0415
+
+    return ask
