@@ -1,0 +1,132 @@
+"""Commits: what one would change, making it, and making it again where the remote moved on."""
+
+from __future__ import annotations
+
+import pygit2
+from msgspec import Struct
+from pygit2.enums import DeltaStatus, SortMode
+
+from github_worker.changes import Change, ChangeStatus
+from github_worker.errors import PushConflict
+from github_worker.git.repository import Person, Repository
+
+_PATCH_CHARACTERS = 64 * 1024  # the most that is kept of one file's patch, for whoever describes the commit
+_ALL_CHARACTERS = 1024 * 1024
+_STATUS: dict[DeltaStatus, ChangeStatus] = {
+    DeltaStatus.ADDED: "A",
+    DeltaStatus.DELETED: "D",
+    DeltaStatus.RENAMED: "R",
+    DeltaStatus.COPIED: "C",
+    DeltaStatus.TYPECHANGE: "T",
+}
+
+
+class Summary(Struct, frozen=True):
+    """What the index changes against HEAD: the tree it makes, the files, and their patches by path."""
+
+    tree: str
+    changes: tuple[Change, ...]
+    patches: tuple[tuple[str, str], ...]
+
+    @property
+    def insertions(self) -> int:
+        """How many lines are new."""
+        return sum(change.insertions for change in self.changes)
+
+    @property
+    def deletions(self) -> int:
+        """How many lines are gone."""
+        return sum(change.deletions for change in self.changes)
+
+
+def summarise(repository: Repository) -> Summary:
+    """Compare the index with HEAD."""
+    libgit2 = repository.libgit2
+    tree = libgit2.index.write_tree()
+    diff = libgit2[tree].peel(pygit2.Tree).diff_to_tree(_head_tree(repository), swap=True)
+    diff.find_similar()
+    changes: list[Change] = []
+    patches: list[tuple[str, str]] = []
+    room = _ALL_CHARACTERS
+    for patch in filter(None, diff):
+        changes.append(_change(patch))
+        if room > 0 and not patch.delta.is_binary:
+            text = patch.data[:_PATCH_CHARACTERS].decode(errors="replace")
+            patches.append((changes[-1].path, text))
+            room -= len(text)
+    return Summary(str(tree), tuple(changes), tuple(patches))
+
+
+def create(repository: Repository, tree: str, message: str, author: Person) -> str:
+    """Commit a tree on HEAD's branch, concluding a merge that was begun, and return the commit's id."""
+    libgit2 = repository.libgit2
+    parents = [] if libgit2.head_is_unborn else [libgit2.head.target]
+    parents += libgit2.listall_mergeheads()
+    oid = libgit2.create_commit(
+        "HEAD", author.signature(), repository.committer.signature(), message, tree, parents
+    )
+    libgit2.state_cleanup()
+    return str(oid)
+
+
+def unpushed(repository: Repository, branch: str, onto: str) -> list[pygit2.Commit]:
+    """Return the branch's commits that `onto` lacks, oldest first; a merge counts as one."""
+    walker = repository.libgit2.walk(repository.tip(branch), SortMode.TOPOLOGICAL | SortMode.REVERSE)
+    walker.simplify_first_parent()
+    walker.hide(onto)
+    return list(walker)
+
+
+def replay(repository: Repository, branch: str, onto: str) -> str:
+    """Put the branch's own commits on top of `onto`, with index and files; return the new tip.
+
+    A commit that is there already (made by an earlier try whose outcome was lost) is not made again.
+    Raises PushConflict, with nothing moved, where both sides changed the same lines.
+    """
+    tip = onto
+    for commit in unpushed(repository, branch, onto):
+        tip = _pick(repository, commit, tip)
+    repository.check_out(tip)
+    repository.point(branch, tip, "rebase: finished")
+    return tip
+
+
+def _pick(repository: Repository, commit: pygit2.Commit, onto: str) -> str:
+    libgit2 = repository.libgit2
+    base = commit.parents[0].tree.id if commit.parents else libgit2.TreeBuilder().write()
+    ours = repository.commit(onto).tree.id
+    merged = libgit2.merge_trees(base, ours, commit.tree.id)
+    if merged.conflicts:
+        raise PushConflict(f"The remote changed the same lines: {', '.join(sorted(_paths(merged)))}")
+    tree = merged.write_tree(libgit2)
+    if tree == ours:
+        return onto
+    return str(
+        libgit2.create_commit(
+            None, commit.author, repository.committer.signature(), commit.message, tree, [onto]
+        )
+    )
+
+
+def _paths(merged: pygit2.Index) -> set[str]:
+    return {side.path for sides in merged.conflicts or () for side in sides if side is not None}
+
+
+def _head_tree(repository: Repository) -> pygit2.Tree:
+    libgit2 = repository.libgit2
+    empty = libgit2.TreeBuilder().write()
+    return libgit2[repository.head or empty].peel(pygit2.Tree)
+
+
+def _change(patch: pygit2.Patch) -> Change:
+    delta = patch.delta
+    status = _STATUS.get(delta.status, "M")
+    _, insertions, deletions = patch.line_stats
+    return Change(
+        status=status,
+        path=delta.new_file.raw_path.decode(errors="replace"),
+        old_path=delta.old_file.raw_path.decode(errors="replace") if status in {"R", "C"} else None,
+        insertions=insertions,
+        deletions=deletions,
+        binary=bool(delta.is_binary),
+    )

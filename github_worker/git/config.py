@@ -1,0 +1,129 @@
+"""A repository's `.git/config`: the session's own is read for a few facts, never obeyed, never rewritten."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from github_worker.contract import RepositoryUrl
+from github_worker.errors import UnsupportedRepository
+
+# What changes how a file's bytes become a blob, so that a commit here is the commit git would make.
+_KEPT = ("filemode", "autocrlf", "eol", "symlinks", "ignorecase", "precomposeunicode")
+_CORE = """[core]
+	repositoryformatversion = 0
+	filemode = true
+	bare = false
+	logallrefupdates = true
+"""
+_WORD = re.compile(r"[A-Za-z0-9]+")
+_SECTION = re.compile(r'\[([A-Za-z0-9.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\]\s*')
+_VARIABLE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s*(?:=\s*(.*))?$")
+_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"?|\\(.)|([^"\\#;]+)|[#;].*')
+_BACKSLASH = re.compile(r"\\(.)")
+_ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
+
+
+class RepositoryConfig:
+    """What a config file says, by `section.name` or `section.subsection.name`; includes are not followed.
+
+    Syntax: git-config(1).
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._values: dict[str, list[str]] = {}
+        for key, value in _variables(text):
+            self._values.setdefault(key, []).append(value)
+
+    def get(self, key: str) -> str | None:
+        """Return a variable's last value; a name without one is `true`."""
+        return self._values.get(key, [None])[-1]
+
+    def is_true(self, key: str) -> bool:
+        """Tell whether a variable is set to a yes."""
+        return (self.get(key) or "").lower() in {"true", "yes", "on", "1"}
+
+    def check_supported(self) -> None:
+        """Raise UnsupportedRepository for a layout that libgit2 would misread."""
+        if (self.get("extensions.objectformat") or "sha1").lower() != "sha1":
+            raise UnsupportedRepository("SHA-256 repositories are not supported")
+        if (self.get("extensions.refstorage") or "files").lower() != "files":
+            raise UnsupportedRepository("The repository keeps its refs in a format that is not supported")
+        if self.get("extensions.partialclone"):
+            raise UnsupportedRepository("Partial clones are not supported: objects are missing")
+        if self.is_true("core.sparsecheckout"):
+            raise UnsupportedRepository("Sparse checkouts are not supported: files are missing")
+
+    def tracking(self, branch: str) -> RepositoryConfig:
+        """Return this config with `branch` following its namesake on origin, all else byte for byte."""
+        followed = "" if self.get(f"branch.{branch}.merge") else _tracking(branch)
+        known = {"*", branch} & {_fetched(refspec) for refspec in self._values.get("remote.origin.fetch", ())}
+        fetched = "" if known else f'[remote "origin"]\n\tfetch = {_refspec(branch)}\n'
+        end = "" if not self.text or self.text.endswith("\n") else "\n"
+        return RepositoryConfig(f"{self.text}{end}{fetched}{followed}") if followed or fetched else self
+
+    def working(self, url: RepositoryUrl) -> str:
+        """Return the config that libgit2 works by: origin and the kept words of this one, nothing else."""
+        kept = {name: self.get(f"core.{name}") for name in _KEPT}
+        words = [f"\t{name} = {word}\n" for name, word in kept.items() if word and _WORD.fullmatch(word)]
+        return f"[core]\n\trepositoryformatversion = 0\n\tbare = false\n{''.join(words)}{_origin(url, '*')}"
+
+
+def cloned(url: RepositoryUrl, branch: str, *, single: bool) -> RepositoryConfig:
+    """Return the config that `git clone` leaves: origin, and `branch` following it."""
+    return RepositoryConfig(_CORE + _origin(url, branch if single else "*") + _tracking(branch))
+
+
+def _origin(url: RepositoryUrl, branch: str) -> str:
+    return f'[remote "origin"]\n\turl = {url}\n\tfetch = {_refspec(branch)}\n'
+
+
+def _refspec(branch: str) -> str:
+    return _value_of(f"+refs/heads/{branch}:refs/remotes/origin/{branch}")
+
+
+def _fetched(refspec: str) -> str:
+    return refspec.removeprefix("+").partition(":")[0].removeprefix("refs/heads/")
+
+
+def _tracking(branch: str) -> str:
+    return f"[branch {_quoted(branch)}]\n\tremote = origin\n\tmerge = {_value_of(f'refs/heads/{branch}')}\n"
+
+
+def _value_of(text: str) -> str:
+    return text if re.fullmatch(r'[^"#;\\]*', text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _variables(text: str) -> Iterator[tuple[str, str]]:
+    section = ""
+    for line in re.sub(r"\\\r?\n", "", text).splitlines():
+        rest = line.strip()
+        if header := _SECTION.match(rest):
+            name, subsection = header[1].lower(), header[2]
+            section = name if subsection is None else f"{name}.{_BACKSLASH.sub(_plain, subsection)}"
+            rest = rest[header.end() :]
+        if variable := _VARIABLE.match(rest):
+            yield f"{section}.{variable[1].lower()}", _value(variable[2])
+
+
+def _value(raw: str | None) -> str:
+    if raw is None:
+        return "true"
+    parts = [
+        _unescape(quoted) if quoted else _ESCAPES.get(escape, escape) if escape else plain
+        for quoted, escape, plain in _VALUE.findall(raw)
+    ]
+    return "".join(parts).rstrip() if not raw.rstrip().endswith('"') else "".join(parts)
+
+
+def _unescape(quoted: str) -> str:
+    return _BACKSLASH.sub(lambda match: _ESCAPES.get(match[1], match[1]), quoted)
+
+
+def _plain(match: re.Match[str]) -> str:
+    return match[1]

@@ -1,0 +1,183 @@
+"""One repository on one git server, reached with one token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pygit2
+from msgspec import Struct
+from pygit2.callbacks import git_fetch_options, git_push_options
+from pygit2.enums import CredentialType
+from pygit2.ffi import C, ffi
+from pygit2.utils import StrArray
+
+from github_worker.contract import RepositoryUrl, origin_of
+from github_worker.errors import (
+    AuthenticationFailed,
+    GitHubWorkerError,
+    HostNotAllowed,
+    PermissionDenied,
+    PushRejected,
+)
+from github_worker.git.errors import is_denial, translated
+from github_worker.redaction import Secret, scrub
+
+_HEADS = "refs/heads/"
+_MOVED = ("non-fastforward", "non-fast-forward", "fetch first", "not present locally", "cannot lock ref")
+_UNTIL_ROOT = 2**31 - 1  # the depth that git itself sends for --unshallow
+
+
+class RemoteMoved(GitHubWorkerError):
+    """The remote's branch holds commits that the pushed one lacks."""
+
+
+class RemoteHeads(Struct, frozen=True):
+    """A remote's branches by name, each with its commit's id, and the one that HEAD names."""
+
+    branches: Mapping[str, str]
+    default: str | None
+
+
+class Transfer(Struct, frozen=True):
+    """How far a fetch is, in objects and in bytes."""
+
+    received: int
+    total: int
+    bytes: int
+
+
+class Remote:
+    """Origin, as an opened repository sees it."""
+
+    def __init__(self, repository: pygit2.Repository, url: RepositoryUrl, token: Secret | None) -> None:
+        self.url = url
+        self._repository = repository
+        # Connected to fetch, a remote cannot push: `_push` takes another one.
+        self._remote = repository.remotes["origin"]
+        self._token = token
+
+    def heads(self) -> RemoteHeads:
+        """Ask for the branches; the connection stays open for a fetch."""
+        with translated():
+            heads = self._remote.list_heads(callbacks=self._callbacks(), proxy=True)
+        named = {head.name: head for head in heads if head.name}
+        target = named["HEAD"].symref_target if "HEAD" in named else None
+        branches = {
+            name.removeprefix(_HEADS): str(head.oid)
+            for name, head in named.items()
+            if name.startswith(_HEADS)
+        }
+        return RemoteHeads(branches, target.removeprefix(_HEADS) if target else None)
+
+    def fetch(self, branch: str | None = None, *, depth: int = 0) -> None:
+        """Fetch one branch, or all of them, to refs/remotes/origin/; `depth` 0 is what git's own is."""
+        name = branch or "*"
+        refspecs = [f"+{_HEADS}{name}:refs/remotes/origin/{name}"]
+        with translated(), git_fetch_options(self._callbacks()) as payload:
+            options = payload.fetch_options
+            # Called for each object; `transfer` reads the same counts where it stands.
+            options.callbacks.transfer_progress = options.callbacks.sideband_progress = ffi.NULL
+            options.depth = depth
+            options.proxy_opts.type = C.GIT_PROXY_AUTO
+            with StrArray(refspecs) as array:
+                payload.check_error(C.git_remote_fetch(self._remote._remote, array.ptr, options, ffi.NULL))
+
+    def unshallow(self, branch: str) -> None:
+        """Fetch the history that a shallow clone left out."""
+        self.fetch(branch, depth=_UNTIL_ROOT)
+
+    @property
+    def transfer(self) -> Transfer:
+        """How far the fetch is that another thread runs."""
+        stats = C.git_remote_stats(self._remote._remote)
+        return Transfer(
+            stats.indexed_objects + stats.indexed_deltas,
+            stats.total_objects + stats.total_deltas,
+            stats.received_bytes,
+        )
+
+    def push(self, branch: str, *, new: bool = False) -> None:
+        """Push a branch to its namesake, never by force; `new` ones must not exist there.
+
+        Raises RemoteMoved, PushRejected or PermissionDenied with the remote's own words, or what
+        `git.errors` tells of the network.
+        """
+        callbacks = self._callbacks(new=new)
+        try:
+            self._push(f"{_HEADS}{branch}:{_HEADS}{branch}", callbacks)
+        except GitHubWorkerError as error:
+            if any(word in str(error) for word in _MOVED):
+                raise RemoteMoved(f"{branch} has moved on") from error
+            raise
+        if callbacks.refused is not None:
+            raise _refusal(branch, callbacks.refused, callbacks.said)
+
+    def _push(self, refspec: str, callbacks: _Callbacks) -> None:
+        # pygit2's own callback decodes each packet by itself, and fails where one ends within a character.
+        listener = ffi.callback("git_transport_message_cb", callbacks.listen)
+        origin = self._repository.remotes["origin"]
+        with translated(), git_push_options(callbacks) as payload:
+            options = payload.push_options
+            options.callbacks.sideband_progress = listener
+            options.proxy_opts.type = C.GIT_PROXY_AUTO
+            with StrArray([refspec]) as array:
+                payload.check_error(C.git_remote_push(origin._remote, array.ptr, options))
+
+    def _callbacks(self, *, new: bool = False) -> _Callbacks:
+        return _Callbacks(self.url.origin, self._token, new=new)
+
+
+def _refusal(branch: str, reason: str, said: str) -> GitHubWorkerError:
+    if any(word in reason for word in _MOVED):
+        return RemoteMoved(f"{branch} has moved on")
+    message = scrub(f"The remote refused {branch}: {reason}\n{said}".rstrip())
+    return PermissionDenied(message) if is_denial(reason) else PushRejected(message)
+
+
+class _Callbacks(pygit2.RemoteCallbacks):
+    """Hands the token to its own origin once, and keeps what the remote says."""
+
+    def __init__(self, origin: str, token: Secret | None, *, new: bool) -> None:
+        super().__init__()
+        self._origin = origin
+        self._token = token
+        self._asked = False
+        self._new = new
+        self._said = b""
+        self.refused: str | None = None
+
+    def credentials(
+        self, url: str, username_from_url: str | None, allowed_types: CredentialType
+    ) -> pygit2.UserPass:
+        """Answer a server that asks who we are."""
+        if origin_of(url) != self._origin:
+            raise HostNotAllowed(f"The git server redirects to {origin_of(url)}, where the token must not go")
+        if self._token is None or self._asked:
+            raise AuthenticationFailed(
+                "The repository needs a token" if self._token is None else "The git server refused the token"
+            )
+        self._asked = True
+        return pygit2.UserPass("x-access-token", self._token.reveal())
+
+    def listen(self, text: Any, length: int, _: Any) -> int:
+        """Keep the last words of the remote."""
+        self._said = (self._said + bytes(ffi.buffer(text, length)))[-4000:]
+        return 0
+
+    @property
+    def said(self) -> str:
+        """What the remote said beside its answer, as a terminal would show it."""
+        lines = self._said.decode(errors="replace").replace("\r", "\n").splitlines()
+        return "\n".join(line.rstrip() for line in lines if line.strip())
+
+    def push_negotiation(self, updates: list[pygit2.remotes.PushUpdate]) -> None:
+        """Refuse to move a branch that was to be new."""
+        for update in updates:
+            if self._new and str(update.src).strip("0"):
+                raise RemoteMoved(f"{update.dst_refname} exists on the remote")
+
+    def push_update_reference(self, refname: str, message: str | None) -> None:
+        """Keep why the remote refused a ref."""
+        if message is not None:
+            self.refused = message

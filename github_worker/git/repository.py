@@ -1,0 +1,183 @@
+"""The session's repository: what is on its branch, and what moves it."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import islice
+from pathlib import Path
+
+import pygit2
+from msgspec import Struct
+from pygit2.enums import CheckoutStrategy, RepositoryOpenFlag, RepositoryState, SortMode
+
+from github_worker.contract import RepositoryUrl
+from github_worker.errors import MergeConflict, NoRepository, SessionConflict, UnsupportedRepository
+from github_worker.git.config import RepositoryConfig
+from github_worker.git.remote import Remote
+from github_worker.redaction import Secret
+
+_RECEIVED = "refs/github-worker/received"
+_SAFE = CheckoutStrategy.SAFE | CheckoutStrategy.RECREATE_MISSING
+_UNFINISHED = {
+    RepositoryState.NONE,
+    RepositoryState.MERGE,
+    RepositoryState.CHERRYPICK,
+    RepositoryState.REVERT,
+}
+
+
+class Person(Struct, frozen=True):
+    """Who a commit is by."""
+
+    name: str
+    email: str
+
+    def signature(self) -> pygit2.Signature:
+        """Sign now, in UTC."""
+        return pygit2.Signature(self.name, self.email)
+
+
+class Repository:
+    """A repository in a folder, worked by a config of ours; its methods block."""
+
+    def __init__(self, folder: Path, url: RepositoryUrl, token: Secret | None, committer: Person) -> None:
+        self.folder = folder
+        self.committer = committer
+        self.libgit2 = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
+        self.libgit2.set_ident(committer.name, committer.email)
+        self.remote = Remote(self.libgit2, url, token)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        config: RepositoryConfig,
+        url: RepositoryUrl,
+        token: Secret | None,
+        committer: Person,
+    ) -> Repository:
+        """Open the repository in `folder`; raise NoRepository or UnsupportedRepository."""
+        config.check_supported()
+        git = folder / ".git"
+        if git.is_symlink() or not (git / "HEAD").is_file():
+            raise NoRepository(f"The session holds no repository in {folder.name}")
+        for needed in ("objects", "refs"):  # an archive may leave empty folders out
+            (git / needed).mkdir(exist_ok=True)
+        (git / "config").write_text(config.working(url))
+        try:
+            repository = cls(folder, url, token, committer)
+        except pygit2.GitError as error:
+            raise UnsupportedRepository(f"The repository cannot be opened: {error}") from error
+        if repository.libgit2.state() not in _UNFINISHED:
+            raise UnsupportedRepository("A rebase or bisect is in progress: finish it in the session first")
+        return repository
+
+    @classmethod
+    def create(cls, folder: Path, url: RepositoryUrl, token: Secret | None, committer: Person) -> Repository:
+        """Make an empty repository in `folder`, which need not exist."""
+        pygit2.init_repository(str(folder), initial_head="main")
+        shutil.rmtree(folder / ".git" / "hooks", ignore_errors=True)
+        (folder / ".git" / "config").write_text(RepositoryConfig("").working(url))
+        return cls(folder, url, token, committer)
+
+    # Where it stands
+
+    @property
+    def branch(self) -> str:
+        """The branch that HEAD names, born or not; raises UnsupportedRepository when it names none."""
+        target = self.libgit2.lookup_reference("HEAD").target
+        if not isinstance(target, str) or not target.startswith("refs/heads/"):
+            raise UnsupportedRepository("HEAD is detached: switch to a branch in the session first")
+        return target.removeprefix("refs/heads/")
+
+    @property
+    def head(self) -> str | None:
+        """The commit that HEAD is at, or None before the first one."""
+        return None if self.libgit2.head_is_unborn else str(self.libgit2.head.target)
+
+    @property
+    def branches(self) -> set[str]:
+        """The local branches."""
+        return set(self.libgit2.branches.local)
+
+    def tip(self, branch: str) -> str | None:
+        """Return the commit that a local branch is at."""
+        return self._target(f"refs/heads/{branch}")
+
+    def tracked(self, branch: str) -> str | None:
+        """Return the commit that the remote's branch was at when last seen."""
+        return self._target(f"refs/remotes/origin/{branch}")
+
+    def _target(self, name: str) -> str | None:
+        reference = self.libgit2.references.get(name)
+        return str(reference.resolve().target) if reference else None
+
+    def commit(self, oid: str) -> pygit2.Commit:
+        """Return a commit that is there."""
+        return self.libgit2[oid].peel(pygit2.Commit)
+
+    def message(self, oid: str) -> str:
+        """Return a commit's message."""
+        return self.commit(oid).message.strip()
+
+    def recent_subjects(self, count: int) -> tuple[str, ...]:
+        """Return the subjects of the last commits on HEAD, newest first."""
+        if self.head is None:
+            return ()
+        walker = self.libgit2.walk(self.libgit2.head.target, SortMode.TOPOLOGICAL)
+        return tuple(commit.message.strip().partition("\n")[0] for commit in islice(walker, count))
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """Tell whether `descendant` holds all of `ancestor`'s history."""
+        return ancestor == descendant or self.libgit2.descendant_of(descendant, ancestor)
+
+    def related(self, one: str, other: str) -> bool:
+        """Tell whether two commits have history in common, as far as it is here."""
+        return self.libgit2.merge_base(one, other) is not None
+
+    # What moves it
+
+    def start(self, branch: str, at: str | None) -> None:
+        """Put HEAD on a new branch at a commit, leaving index and files as they are."""
+        if at is not None:
+            self.point(branch, at, "branch: Created")
+        self.libgit2.set_head(f"refs/heads/{branch}")
+
+    def check_out(self, oid: str) -> None:
+        """Bring index and files to a commit; raise MergeConflict, with nothing touched, if work were lost."""
+        try:
+            self.libgit2.checkout_tree(self.commit(oid).tree, strategy=_SAFE)  # type: ignore[no-untyped-call]  # pygit2 leaves it so
+        except pygit2.GitError as error:
+            raise MergeConflict(f"Uncommitted changes are in the way: {error}") from error
+
+    def fast_forward(self, branch: str, to: str) -> None:
+        """Move a branch that HEAD is on, its index and its files forward."""
+        self.check_out(to)
+        self.point(branch, to, "pull: Fast-forward")
+
+    def point(self, branch: str, to: str, why: str) -> None:
+        """Set a local branch to a commit, leaving index and files as they are; `why` goes to the reflog."""
+        self._set(f"refs/heads/{branch}", to, why)
+
+    def saw(self, branch: str, at: str) -> None:
+        """Remember what the remote's branch is at."""
+        self._set(f"refs/remotes/origin/{branch}", at, "update by push")
+
+    def _set(self, name: str, to: str, why: str) -> None:
+        self.libgit2.create_reference(name, to, force=True, message=why)
+
+    def receive(self, other: Repository, branch: str, tip: str) -> None:
+        """Take a branch's commits from another repository; raise SessionConflict if ours has others."""
+        source = self.libgit2.remotes.create_anonymous(str(other.folder))
+        source.fetch([f"+refs/heads/{branch}:{_RECEIVED}"])
+        self.libgit2.references.delete(_RECEIVED)
+        ours = self.tip(branch)
+        if ours is not None and not self.is_ancestor(ours, tip):
+            raise SessionConflict(f"Another writer committed to {branch} meanwhile")
+        self.point(branch, tip, "commit: carried over")
+
+    def unstage_to(self, oid: str) -> None:
+        """Set the index to a commit, so that files which differ from it show as changes."""
+        index = self.libgit2.index
+        index.read_tree(self.commit(oid).tree)
+        index.write()
