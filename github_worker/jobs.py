@@ -1,0 +1,172 @@
+"""The gate: admits one job, sees it through apart from its client, and tells when the process may go."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from github_worker.contract import AnyEvent, Completed, Failed, Request, Result
+from github_worker.errors import Busy, Internal, JobError, JobTimeout, ShuttingDown
+from github_worker.progress import Report
+from github_worker.redaction import scrub
+
+logger = logging.getLogger(__name__)
+
+Run = Callable[[Request, Report], Coroutine[Any, Any, Result]]
+Cleanup = Callable[[], Awaitable[None]]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How long a worker waits, in seconds.
+
+    `ping` is the pause between a stream's comments, `body` how long a request's body may take, `grace` how
+    long a cancelled job may unwind and the cleanup may take, `linger` how long a client may take to read
+    what is left of its stream when the job has ended.
+    """
+
+    ping: float = 15.0
+    body: float = 10.0
+    grace: float = 30.0
+    linger: float = 10.0
+
+
+class Job:
+    """An admitted request and the events that are on their way to its client."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.report = Report(self.send)
+        self.stream_closed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[AnyEvent | None] = asyncio.Queue()
+        self._ended = False
+
+    def send(self, event: AnyEvent) -> None:
+        """Send an event, from any thread; what comes after a terminal event is dropped."""
+        self._loop.call_soon_threadsafe(self._put, event)
+
+    def close(self) -> None:
+        """End the stream after the events that were sent."""
+        self._loop.call_soon_threadsafe(self._events.put_nowait, None)
+
+    async def events(self) -> AsyncIterator[AnyEvent]:
+        """Yield the events in the order in which they were sent, until the stream ends."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    def _put(self, event: AnyEvent) -> None:
+        if not self._ended:
+            self._ended = isinstance(event, Completed | Failed)
+            self._events.put_nowait(event)
+
+
+class Gate:
+    """Admits one job in the life of the process, whose deadline is `job_timeout` seconds later.
+
+    `cleanup` is awaited after the terminal event and before the end of the stream.
+    """
+
+    def __init__(self, run: Run, cleanup: Cleanup, job_timeout: float, limits: Limits) -> None:
+        self.job: Job | None = None
+        self.draining = False
+        self._run, self._cleanup = run, cleanup
+        self._job_timeout, self._limits = job_timeout, limits
+        self._over = asyncio.Event()
+
+    def check(self) -> None:
+        """Raise Busy or ShuttingDown if no job can be admitted."""
+        if self.draining:
+            raise ShuttingDown("this worker is shutting down")
+        if self.job is not None:
+            raise Busy("this worker has a job")
+
+    def admit(self, request: Request) -> Job:
+        """Start the one job; raise Busy or ShuttingDown."""
+        self.check()
+        self.job = Job(request)
+        # Needs no GIL, so it ends the process (with status 1) even if a native library never gives it back.
+        faulthandler.dump_traceback_later(self._last_moment, exit=True)
+        work = asyncio.create_task(self._run(request, self.job.report))
+        self._task = asyncio.create_task(self._see_through(self.job, work))
+        return self.job
+
+    def drain(self) -> None:
+        """Admit nothing any more; the process may go once a running job has ended."""
+        self.draining = True
+        if self.job is None:
+            self._over.set()
+
+    async def over(self) -> None:
+        """Wait until the process may go."""
+        await self._over.wait()
+
+    @property
+    def _last_moment(self) -> float:
+        return self._job_timeout + 2 * self._limits.grace + self._limits.linger
+
+    async def _see_through(self, job: Job, work: asyncio.Task[Result]) -> None:
+        try:
+            logger.info("job admitted", extra={"fields": _identity(job.request)})
+            await asyncio.wait({work}, timeout=self._job_timeout)
+            job.send(_outcome(job, work))
+            await self._unwind(work)
+            job.close()
+            await _within(self._limits.linger, job.stream_closed.wait())
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            self._over.set()
+
+    async def _unwind(self, work: asyncio.Task[Result]) -> None:
+        work.cancel()
+        await asyncio.wait({work}, timeout=self._limits.grace)
+        try:
+            await asyncio.wait_for(self._cleanup(), self._limits.grace)
+        except Exception:
+            logger.exception("cleanup failed")
+
+
+def _outcome(job: Job, work: asyncio.Task[Result]) -> Completed | Failed:
+    stage, timings = job.report.stage, job.report.finish()
+    error = _error(work)
+    ending = {"code": error.code, "error": str(error)} if error else {"code": "completed"}
+    logger.info("job ended", extra={"fields": {**_identity(job.request), **ending, "timings": timings}})
+    if error is None:
+        return Completed(data=msgspec.to_builtins(work.result()), timings=timings)
+    return Failed(
+        error=scrub(str(error)),
+        code=error.code,
+        stage=stage,
+        retryable=error.retryable,
+        data=error.data or None,
+    )
+
+
+def _error(work: asyncio.Task[Result]) -> JobError | None:
+    if not work.done():
+        return JobTimeout()
+    error = asyncio.CancelledError() if work.cancelled() else work.exception()
+    if error is None or isinstance(error, JobError):
+        return error
+    logger.error("job failed unexpectedly", exc_info=error)
+    return Internal()
+
+
+def _identity(request: Request) -> dict[str, str | None]:
+    return {
+        "operation": request.operation,
+        "sessionId": getattr(request, "session_id", None),
+        "requestId": request.request_id,
+    }
+
+
+async def _within(seconds: float, event: Awaitable[object]) -> None:
+    try:
+        await asyncio.wait_for(event, seconds)
+    except TimeoutError:
+        logger.warning("the client did not read its stream to the end")

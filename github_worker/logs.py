@@ -1,0 +1,73 @@
+"""Log lines, JSON or for people, every one of them scrubbed of secrets."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Literal
+
+import msgspec
+
+from github_worker.contract import rfc3339
+from github_worker.redaction import scrub
+
+
+def configure(level: str, format: Literal["json", "console"]) -> None:
+    """Log to stdout; libraries from `warning` on, because their details may be headers and bodies."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter() if format == "json" else ConsoleFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("github_worker").setLevel(level.upper())
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: timestamp, level, logger, message, and the record's `fields`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as one line."""
+        line: dict[str, Any] = {
+            "timestamp": rfc3339(datetime.fromtimestamp(record.created, UTC)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": scrub(record.getMessage()),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = scrub(self.formatException(record.exc_info))
+        return msgspec.json.encode(line).decode()
+
+
+class ConsoleFormatter(logging.Formatter):
+    """A line for people: time, level, message, and the fields as `name=value`."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record, with its traceback on lines of their own."""
+        head, *rest = super().format(record).split("\n")
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        return scrub("\n".join([head + fields, *rest]))
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = getattr(record, "fields", {})
+    return {
+        name: scrub(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
+) -> None:
+    logging.getLogger("github_worker").critical(
+        "uncaught exception", exc_info=(kind, error or kind(), traceback)
+    )

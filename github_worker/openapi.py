@@ -1,0 +1,138 @@
+"""The OpenAPI 3.1 description of the service, made from the types that it decodes and encodes."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, get_args
+
+import msgspec
+
+from github_worker import __version__
+from github_worker.contract import (
+    MAX_BODY_BYTES,
+    REQUESTS,
+    AnyEvent,
+    Health,
+    ModelCredentials,
+    RefusalBody,
+    Request,
+    Status,
+)
+from github_worker.errors import Refusal, job_errors
+from github_worker.redaction import Secret
+
+_REF = "#/components/schemas/{name}"
+_TOKEN_NAMES = ("accessToken", "githubAccessToken")
+_RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+Json = dict[str, Any]
+
+
+@cache
+def description() -> bytes:
+    """Return the description as JSON."""
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "GitHub Worker",
+                "version": __version__,
+                "description": "One process, one job: a `POST` is streamed, then the process exits.",
+            },
+            "paths": {f"/{name}": {"post": _post(kind)} for name, kind in REQUESTS.items()} | _gets(),
+            "components": {
+                "schemas": _schemas(),
+                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            },
+            "x-error-codes": {code: {"retryable": error.retryable} for code, error in job_errors().items()},
+        }
+    )
+
+
+def _post(kind: type[Request]) -> Json:
+    body = {"required": True, "content": _content("application/json", _ref(kind))}
+    return {
+        "operationId": kind.operation,
+        "summary": kind.__doc__,
+        "security": [{"bearer": []}, {}],
+        "requestBody": body | {"description": f"at most {MAX_BODY_BYTES} bytes"},
+        "responses": {"200": _stream(kind)} | {str(one.status): _refusal(one) for one in _refusals()},
+    }
+
+
+def _stream(kind: type[Request]) -> Json:
+    events = [_ref(event) for event in get_args(AnyEvent) if event.__name__ != "Completed"]
+    schema = {
+        "description": "the JSON of each `data:` line; the last one is `completed` or `error`",
+        "anyOf": [*events, {"allOf": [_named("Completed"), _ref(kind.result), _data(kind)]}],
+    }
+    return {"description": "the job's events", "content": _content("text/event-stream", schema)}
+
+
+def _data(kind: type[Request]) -> Json:
+    return {"type": "object", "properties": {"data": _ref(kind.result)}}
+
+
+def _refusals() -> list[type[Refusal]]:
+    return sorted(Refusal.__subclasses__(), key=lambda refusal: refusal.status)
+
+
+def _refusal(refusal: type[Refusal]) -> Json:
+    answer = {
+        "description": f"`{refusal.code}`: {refusal.__doc__}",
+        "content": _content("application/json", _ref(RefusalBody)),
+    }
+    return answer | ({"headers": _RETRY_AFTER} if refusal.status in {429, 503} else {})
+
+
+def _gets() -> Json:
+    return {
+        "/health": _get("health", "Whether the process is alive, and what it is.", _ref(Health)),
+        "/status": _get("status", "What the worker does.", _ref(Status)),
+        "/openapi.json": _get("openapi", "This description.", {"type": "object"}),
+    }
+
+
+def _get(name: str, summary: str, schema: Json) -> Json:
+    answer = {"description": "the answer", "content": _content("application/json", schema)}
+    return {"get": {"operationId": name, "summary": summary, "responses": {"200": answer}}}
+
+
+def _schemas() -> Json:
+    kinds = [AnyEvent, Health, Status, RefusalBody, *REQUESTS.values()]
+    kinds += [kind.result for kind in REQUESTS.values()]
+    _, schemas = msgspec.json.schema_components(kinds, schema_hook=_secret, ref_template=_REF)
+    for kind in REQUESTS.values():
+        schemas[kind.__name__] = _with_both_names(schemas[kind.__name__])
+    schemas["Failed"]["properties"]["code"]["enum"] = list(job_errors())
+    return schemas
+
+
+def _with_both_names(schema: Json) -> Json:
+    """Let the token stand under either name, and under one at most, as decode_request does."""
+    [own] = [name for name in _TOKEN_NAMES if name in schema["properties"]]
+    token = schema["properties"].pop(own)
+    properties = schema["properties"] | dict.fromkeys(_TOKEN_NAMES, token)
+    required = [name for name in schema["required"] if name != own]
+    either = [{"required": [name]} for name in _TOKEN_NAMES]
+    one = {"oneOf": either} if own in schema["required"] else {"not": {"required": list(_TOKEN_NAMES)}}
+    return schema | {"properties": properties, "required": required} | one
+
+
+def _secret(kind: type) -> Json:
+    if kind is ModelCredentials:
+        return {"anyOf": [{"type": "string", "minLength": 1}, {"type": "object"}], "writeOnly": True}
+    if kind is Secret:
+        return {"type": "string", "minLength": 1, "format": "password", "writeOnly": True}
+    raise NotImplementedError(f"{kind.__name__} has no schema")
+
+
+def _content(media_type: str, schema: Json) -> Json:
+    return {media_type: {"schema": schema}}
+
+
+def _ref(kind: type) -> Json:
+    return _named(kind.__name__)
+
+
+def _named(name: str) -> Json:
+    return {"$ref": _REF.format(name=name)}

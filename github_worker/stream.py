@@ -1,0 +1,56 @@
+"""A job's events as a `text/event-stream`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from sse_starlette.sse import AppStatus, EventSourceResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from github_worker.contract import CloneRepository, encode_event
+from github_worker.jobs import Job
+
+# A job that runs when SIGTERM comes is finished and its stream completed.
+AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # theirs has no annotations
+
+
+class JobStream(EventSourceResponse):
+    """The response that carries a job's events; the connection ends with it, as the process does."""
+
+    def __init__(self, job: Job, ping: float) -> None:
+        super().__init__(
+            _lines(job),
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"},
+            ping=ping,
+            sep="\n",
+        )
+        self.headers["Connection"] = "close"
+        self._job = job
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream until the job is over or the client is gone, and tell the job."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._job.stream_closed.set()
+
+
+async def _lines(job: Job) -> AsyncIterator[bytes]:
+    async for event in job.events():
+        yield b"data: " + encode_event(event) + b"\n\n"
+
+
+async def rehearse() -> None:
+    """Stream a job to nobody: what runs for the first time is slow, and a worker's one job would pay."""
+    job = Job(CloneRepository(session_id="rehearsal", repo_url="https://localhost/re/hearsal"))
+    job.report("rehearsal", "")
+    job.close()
+
+    async def receive() -> Message:
+        return await asyncio.Future[Message]()
+
+    async def send(message: Message) -> None:
+        await asyncio.sleep(0)
+
+    await JobStream(job, ping=1.0)({"type": "http", "method": "POST"}, receive, send)

@@ -1,0 +1,128 @@
+"""One worker, put together: gate, application, server, and the operations once they are imported."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import logging
+import socket
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from github_worker import __version__
+from github_worker.app import create_app, store_warning
+from github_worker.contract import REQUESTS, Request, Result, decode_request
+from github_worker.errors import ConfigurationError
+from github_worker.jobs import Gate, Limits
+from github_worker.progress import Report
+from github_worker.server import WorkerServer, leave
+from github_worker.settings import Settings
+
+if TYPE_CHECKING:
+    from github_worker.services import Services
+
+logger = logging.getLogger(__name__)
+
+_SWITCH_INTERVAL = 0.0005  # seconds: threads that compute let the loop answer `/health` ten times sooner
+
+
+class Operations(Protocol):
+    """What a worker does with the request that it admits."""
+
+    async def load(self) -> None:
+        """Prepare, now that the port is open; a job that is already there waits for it."""
+
+    async def run(self, request: Request, report: Report) -> Result:
+        """Do what is asked."""
+
+    async def cleanup(self) -> None:
+        """Remove what the job needed, now that its client knows the outcome."""
+
+
+class LazyOperations:
+    """The real operations, imported in a thread while the worker is idle; a job waits for them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loaded = asyncio.Event()
+
+    async def load(self) -> None:
+        """Import everything, what every job needs first."""
+        self._services = await asyncio.to_thread(_services, self._settings)
+        self._loaded.set()
+        await asyncio.to_thread(importlib.import_module, "anthropic")
+
+    async def run(self, request: Request, report: Report) -> Result:
+        """Run the request's operation."""
+        await self._loaded.wait()
+        from github_worker import operations  # noqa: PLC0415 (imported by now)
+
+        return await operations.run(request, self._services, report)
+
+    async def cleanup(self) -> None:
+        """Clean up what the operation used."""
+        await self._loaded.wait()
+        await self._services.cleanup()
+
+
+def serve(settings: Settings, operations: Operations, limits: Limits) -> None:
+    """Serve one job and end the process; return only if it could not start."""
+    container_id = socket.gethostname()
+    gate = Gate(operations.run, operations.cleanup, settings.job_timeout, limits)
+
+    async def on_open(address: str) -> None:
+        logger.info("listening", extra={"fields": _description(settings, address)})
+        gc.enable()
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        await _prepare(operations)
+
+    app = create_app(gate, settings, container_id, limits)
+    address = (settings.host, settings.port)
+    WorkerServer(app, gate, address=address, container_id=container_id, on_open=on_open).run()
+
+
+async def _prepare(operations: Operations) -> None:
+    """Make what a job needs ready; end the process if that fails, as no job could run."""
+    try:
+        await asyncio.to_thread(_warm_up)
+        await importlib.import_module("github_worker.stream").rehearse()
+        await operations.load()
+    except ConfigurationError as error:
+        logger.critical(str(error))
+        leave(2)
+    except Exception:
+        logger.critical("this worker could run no job", exc_info=True)
+        leave(1)
+
+
+def _services(settings: Settings) -> Services:
+    importlib.import_module("github_worker.operations")
+    from github_worker.services import Services  # noqa: PLC0415 (in a thread, once the port is open)
+
+    return Services.from_settings(settings)
+
+
+def _warm_up() -> None:
+    """Import what a stream needs, and let msgspec compile the requests' patterns."""
+    for name in ("github_worker.stream", "anyio._backends._asyncio"):
+        importlib.import_module(name)
+    for kind in REQUESTS.values():
+        with contextlib.suppress(ValueError):
+            decode_request(kind, b"{}")
+
+
+def _description(settings: Settings, address: str) -> dict[str, str | None]:
+    return {
+        "version": __version__,
+        "address": address,
+        "store": _store(settings),
+        "warning": store_warning(settings),
+    }
+
+
+def _store(settings: Settings) -> str:
+    if settings.storage_worker_url:
+        return "storage worker"
+    return settings.storage_url.partition(":")[0] if settings.storage_url else "folder"

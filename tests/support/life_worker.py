@@ -1,0 +1,133 @@
+"""A worker whose job does what the request's `message` says: the real process, without git and sessions.
+
+The message is a JSON list of steps, `[name, argument]` each; `python -m tests.support.life_worker LIMITS`
+takes the worker's limits as JSON, and the environment as the real one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from github_worker import errors, logs, worker
+from github_worker.contract import CommitAndPush, Committed, Request, Result
+from github_worker.jobs import Limits
+from github_worker.progress import Report
+from github_worker.settings import from_env
+
+RESULT = Committed(
+    commit_hash="0" * 40,
+    commit_message="Say «hi»",
+    branch="main",
+    pushed=True,
+    files_changed=1,
+    insertions=2,
+    deletions=3,
+)
+
+
+class ScriptedOperations:
+    """Plays a request's steps."""
+
+    def __init__(self) -> None:
+        self._leftover: str | None = None
+
+    async def load(self) -> None:
+        """Nothing is heavy here."""
+
+    async def run(self, request: Request, report: Report) -> Result:
+        """Take one step after the other, then answer with `RESULT`."""
+        assert isinstance(request, CommitAndPush)
+        assert request.message is not None
+        report("analyzing", "Looking")
+        for name, argument in msgspec.json.decode(request.message):
+            await getattr(self, name)(argument, report)
+        return RESULT
+
+    async def cleanup(self) -> None:
+        """Remove the file that `leave` named."""
+        if self._leftover:
+            os.remove(self._leftover)
+
+    async def leave(self, path: str, report: Report) -> None:
+        """Make a file that the cleanup removes."""
+        Path(path).touch()
+        self._leftover = path
+
+    async def leave_nothing(self, path: str, report: Report) -> None:
+        """Let the cleanup fail."""
+        self._leftover = path
+
+    async def mark(self, path: str, report: Report) -> None:
+        """Make a file."""
+        Path(path).touch()
+
+    async def wait_for(self, path: str, report: Report) -> None:
+        """Wait until a file exists."""
+        while not os.path.exists(path):  # noqa: ASYNC110 (another process makes it)
+            await asyncio.sleep(0.005)
+
+    async def count(self, number: int, report: Report) -> None:
+        """Send warnings from another thread, one after the other, with one from the loop at the end."""
+        await asyncio.to_thread(lambda: [report.warning("n", str(n)) for n in range(number)])
+        report.warning("n", str(number))
+
+    async def flood(self, kilobytes: int, report: Report) -> None:
+        """Send more than a client that does not read will ever take."""
+        for _ in range(kilobytes):
+            report.warning("flood", "x" * 1024)
+
+    async def fail(self, argument: list[Any], report: Report) -> None:
+        """Raise a JobError by its code, with a message and data."""
+        code, message, data = argument
+        raise errors.job_errors()[code](message, data=data)
+
+    async def crash(self, message: str, report: Report) -> None:
+        """Raise what no operation should."""
+        raise RuntimeError(message)
+
+    async def cancel(self, argument: None, report: Report) -> None:
+        """End as cancelled, without having been told to."""
+        raise asyncio.CancelledError
+
+    async def refuse_to_end(self, seconds: float, report: Report) -> None:
+        """Swallow cancellation, and keep on talking."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                await asyncio.sleep(0.02)
+            except asyncio.CancelledError:
+                report.warning("late", "I was told to end")
+
+    async def block_thread(self, argument: None, report: Report) -> None:
+        """Block a thread for ever."""
+        await asyncio.to_thread(threading.Event().wait)
+
+    async def hold_gil(self, argument: None, report: Report) -> None:
+        """Block in native code that does not release the GIL."""
+        await asyncio.to_thread(ctypes.PyDLL(None).sleep, 3600)
+
+    async def crash_thread(self, message: str, report: Report) -> None:
+        """Raise in a thread that nobody waits for."""
+        thread = threading.Thread(target=lambda: 1 / int(message[:0] or "0"))
+        thread.start()
+        thread.join()
+
+
+def main() -> None:
+    """Serve one scripted job."""
+    settings = from_env(os.environ)
+    logs.configure(settings.log_level, settings.log_format)
+    worker.serve(settings, ScriptedOperations(), msgspec.json.decode(sys.argv[1], type=Limits))
+
+
+if __name__ == "__main__":
+    main()
