@@ -1,0 +1,118 @@
+"""Getting a repository into a session: cloned, or brought up to date where it is there already."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct
+
+from github_worker.contract import Cloned, CloneRepository, InitSession, RepositoryUrl
+from github_worker.errors import MergeConflict, OtherRepository
+from github_worker.git.clone import Choice, choose, fetch
+from github_worker.git.config import cloned
+from github_worker.git.repository import Repository
+from github_worker.git.worktree import is_clean
+from github_worker.operations.workspace import Held, Workspace, held, open_workspace, require, write_config
+from github_worker.progress import Report, watched
+from github_worker.services import Services
+from github_worker.sessions.sessions import Session
+
+
+class Obtained(Struct, frozen=True):
+    """A repository in a session; `to_check_out` is the commit whose files are still to come."""
+
+    workspace: Workspace
+    branch: str
+    was_cloned: bool
+    pulled: bool = False
+    to_check_out: str | None = None
+
+    def result(self) -> Cloned:
+        """Say it as clone-repository does."""
+        return Cloned(
+            cloned_path=self.workspace.place.cloned_path,
+            branch=self.branch,
+            was_cloned=self.was_cloned,
+            commit=self.workspace.repository.head,
+            pulled=self.pulled,
+        )
+
+
+async def obtain(
+    job: CloneRepository | InitSession, session: Session, services: Services, report: Report
+) -> Obtained:
+    """Clone the repository, or update the one that is there; raise OtherRepository if it is another."""
+    if session.is_new:
+        report("new_session", "Beginning a new session")
+    else:
+        report("session_found", "Found the session")
+    if held(session):
+        return await _update(job, session, services, report)
+    return await _clone(job, session, services, report)
+
+
+async def check_out(obtained: Obtained, report: Report) -> None:
+    """Write the files of a fresh clone."""
+    if obtained.to_check_out:
+        await asyncio.to_thread(obtained.workspace.repository.check_out, obtained.to_check_out)
+    if obtained.was_cloned:
+        report("cloned", f"Cloned {obtained.branch}")
+
+
+async def _clone(
+    job: CloneRepository | InitSession, session: Session, services: Services, report: Report
+) -> Obtained:
+    url = RepositoryUrl.parse(job.repo_url)
+    place = Held(job.directory or url.name, url)
+    folder = session.worktree(place.cloned_path)
+    if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
+        raise OtherRepository(f"The session has other files in {place.cloned_path}")
+    report("cloning", f"Cloning {url.owner}/{url.name}")
+    repository = await asyncio.to_thread(Repository.create, folder, url, job.access_token, services.committer)
+    choice = choose(await asyncio.to_thread(repository.remote.heads), job.branch)
+    if choice.missing:
+        report("branch_fallback", f"There is no branch {choice.missing}: cloning {choice.branch}")
+    await _fetch(repository, choice, job, report)
+    config = cloned(url, choice.branch, single=not job.all_branches)
+    write_config(session, place.cloned_path, config)
+    session.metadata.holds(url, choice.branch, place.cloned_path)
+    workspace = Workspace(session, place, repository)
+    return Obtained(workspace, choice.branch, was_cloned=True, to_check_out=choice.at)
+
+
+async def _fetch(
+    repository: Repository, choice: Choice, job: CloneRepository | InitSession, report: Report
+) -> None:
+    def count() -> None:
+        transfer = repository.remote.transfer
+        report.count("Receiving objects", transfer.received, transfer.total, transfer.bytes)
+
+    fetching = asyncio.to_thread(fetch, repository, choice, depth=job.depth, all_branches=job.all_branches)
+    await watched(fetching, count)
+    count()
+
+
+async def _update(
+    job: CloneRepository | InitSession, session: Session, services: Services, report: Report
+) -> Obtained:
+    place = require(session, job.repo_url)
+    report("repo_exists", f"The session holds {place.url.owner}/{place.url.name} already")
+    workspace = await asyncio.to_thread(open_workspace, session, place, services, job.access_token)
+    branch = workspace.repository.branch
+    pulled = await asyncio.to_thread(_pull, workspace.repository, branch)
+    return Obtained(workspace, branch, was_cloned=False, pulled=pulled)
+
+
+def _pull(repository: Repository, branch: str) -> bool:
+    heads = repository.remote.heads()
+    if branch not in heads.branches:
+        return False
+    repository.remote.fetch(branch)
+    head, ahead = repository.head, heads.branches[branch]
+    if head is None or head == ahead or not repository.is_ancestor(head, ahead) or not is_clean(repository):
+        return False
+    try:
+        repository.fast_forward(branch, ahead)
+    except MergeConflict:
+        return False
+    return True

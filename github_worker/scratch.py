@@ -1,0 +1,65 @@
+"""Scratch space: a private folder of this process, and the removal of what dead ones left."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_PREFIX = "github-worker-job-"
+_LOCK = ".lock"
+
+
+class Scratch:
+    """A folder that only this process may enter (0700), and that is gone when the job ends."""
+
+    def __init__(self, parent: Path) -> None:
+        self._parent = parent
+        self._folder: Path | None = None
+        self._lock: int | None = None
+
+    def folder(self) -> Path:
+        """Make a folder in it."""
+        return Path(tempfile.mkdtemp(dir=self._folder or self._create()))
+
+    def remove(self) -> None:
+        """Remove everything that was made in it."""
+        if self._folder is not None:
+            _remove(self._folder)
+            self._folder = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def sweep(self) -> None:
+        """Remove what processes left that were killed; a live one's folder is locked."""
+        for folder in self._parent.glob(f"{_PREFIX}*"):
+            if folder != self._folder and not folder.is_symlink() and (lock := _locked(folder)) is not None:
+                _remove(folder)
+                os.close(lock)
+
+    def _create(self) -> Path:
+        # Locked before it has the name that `sweep` looks for.
+        new = Path(tempfile.mkdtemp(prefix=".github-worker-", dir=self._parent))
+        self._lock = _locked(new)
+        self._folder = new.rename(self._parent / f"{_PREFIX}{new.name.rpartition('-')[2]}")
+        return self._folder
+
+
+def _locked(folder: Path) -> int | None:
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:  # another user's, or gone
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

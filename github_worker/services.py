@@ -1,0 +1,39 @@
+"""What an operation is handed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from github_worker.git.library import isolate
+from github_worker.git.repository import Person
+from github_worker.naming import Namer
+from github_worker.scratch import Scratch
+from github_worker.sessions.limits import Limits
+from github_worker.sessions.sessions import Sessions
+from github_worker.sessions.stores import store_for
+from github_worker.settings import Settings
+
+
+class Services:
+    """The settings and the rooms of one job."""
+
+    def __init__(self, settings: Settings, sessions: Sessions, namer: Namer, scratch: Scratch) -> None:
+        self.settings = settings
+        self.sessions = sessions
+        self.namer = namer
+        self.committer = Person(settings.committer_name, settings.committer_email)
+        self._scratch = scratch
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Services:
+        """Build them; nothing is connected to before a job needs it."""
+        isolate(settings.git_timeout)
+        scratch = Scratch(settings.tmp_dir)
+        scratch.sweep()
+        limits = Limits(max_bytes=settings.max_session_bytes, max_files=settings.max_session_files)
+        sessions = Sessions(lambda: store_for(settings), scratch, limits)
+        return cls(settings, sessions, Namer(settings), scratch)
+
+    async def cleanup(self) -> None:
+        """Remove what the job left on disk."""
+        await asyncio.to_thread(self._scratch.remove)

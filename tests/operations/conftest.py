@@ -1,0 +1,84 @@
+"""Fixtures of the operations: one office, where each job runs as in a process of its own."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import pytest
+
+from github_worker.contract import (
+    AnyEvent,
+    CloneRepository,
+    CommitAndPush,
+    CreateBranch,
+    InitSession,
+    Progress,
+    Request,
+    Result,
+)
+from github_worker.operations import run
+from github_worker.progress import Report
+from github_worker.redaction import Secret
+from github_worker.services import Services
+from github_worker.settings import from_env
+from tests.conftest import WRITE_TOKEN
+from tests.support.git_server import GitServer
+from tests.support.repositories import Repository as Origin
+
+SESSION = "session-abcd1234"
+AnyResult = TypeVar("AnyResult", bound=Result)
+
+
+class Office:
+    """Runs jobs one after the other, and keeps the last one's events."""
+
+    def __init__(self, env: dict[str, str], token: str = WRITE_TOKEN) -> None:
+        self.env = env
+        self.token = token
+        self.events: list[AnyEvent] = []
+
+    async def run(self, request: Request) -> Any:
+        """Run one job."""
+        self.events = []
+        services = Services.from_settings(from_env(self.env))
+        try:
+            return await run(request, services, Report(self.events.append))
+        finally:
+            await services.cleanup()
+
+    async def clone(self, url: str, **fields: Any) -> Any:
+        """Run clone-repository."""
+        return await self.run(self._request(CloneRepository, repo_url=url, **fields))
+
+    async def init(self, url: str, user_request: str = "Add a dark mode toggle", **fields: Any) -> Any:
+        """Run init-session."""
+        return await self.run(self._request(InitSession, repo_url=url, user_request=user_request, **fields))
+
+    async def branch(self, user_request: str = "Add a dark mode toggle", **fields: Any) -> Any:
+        """Run create-branch."""
+        fields = {"base_branch": "main", "user_request": user_request, **fields}
+        return await self.run(self._request(CreateBranch, **fields))
+
+    async def commit(self, **fields: Any) -> Any:
+        """Run commit-and-push."""
+        return await self.run(self._request(CommitAndPush, **fields))
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages of the last job, each once, in the order in which they began."""
+        return list(dict.fromkeys(event.stage for event in self.events if isinstance(event, Progress)))
+
+    def _request(self, kind: type[Request], **fields: Any) -> Request:
+        return kind(**{"session_id": SESSION, "access_token": Secret(self.token), **fields})
+
+
+@pytest.fixture
+def origin(git_server: GitServer) -> Origin:
+    """Return a repository with two files."""
+    return git_server.seed("octo", "demo", {"README.md": "# Demo\n", "src/app.py": "print('hi')\n"})
+
+
+@pytest.fixture
+def office(worker_env: dict[str, str]) -> Office:
+    """Return an office whose sessions, remote and model are this test's."""
+    return Office(worker_env | {"GIT_TIMEOUT": "5", "STORAGE_TIMEOUT": "5"})
