@@ -1,0 +1,130 @@
+"""Replicas: asks one worker after another, on a connection each, until one takes the job."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import httpx
+from httpx_sse import EventSource, SSEError
+
+from github_worker.contract import AnyEvent, Completed, Failed, Request, encode_request
+from github_worker.redaction import Secret
+from github_worker_client import wire
+from github_worker_client.errors import NoWorker, StreamBroken, UnexpectedAnswer, WorkerUnavailable
+from github_worker_client.retry import Backoff
+from github_worker_client.wire import Answer
+
+_BROKEN = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
+# The balancer deals out connections, not requests: each request needs its own.
+_HEADERS = {"Connection": "close", "Content-Type": "application/json"}
+_jitter = random.SystemRandom().random
+
+
+class Replicas:
+    """The workers behind one address, of which each takes one job and is replaced."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        token: Secret | None,
+        *,
+        busy_timeout: float,
+        stream_attempts: int,
+        backoff: Backoff,
+    ) -> None:
+        self._http = http
+        self._token = token
+        self._busy_timeout = busy_timeout
+        self._stream_attempts = stream_attempts
+        self._backoff = backoff
+
+    async def get(self, path: str, kind: type[Answer]) -> Answer:
+        """Ask one replica, once."""
+        try:
+            response = await self._http.get(path, headers=_HEADERS | self._authorization())
+        except _BROKEN as error:
+            raise _unavailable(error) from error
+        return wire.answer(response.status_code, response.content, kind)
+
+    async def stream(self, request: Request) -> AsyncGenerator[AnyEvent, None]:
+        """Yield the events of a job, from the beginning again where the stream breaks."""
+        for attempt in itertools.count(1):
+            try:
+                async with self._admitted(request) as source, aclosing(source.aiter_sse()) as lines:
+                    async for line in lines:
+                        event = wire.event(line.data)
+                        yield event
+                        if isinstance(event, Completed | Failed):
+                            return
+                reason = "it ended without an outcome"
+            except _BROKEN as error:
+                reason = _named(error)
+            except SSEError as error:
+                raise UnexpectedAnswer(str(error)) from error
+            except NoWorker as error:
+                if attempt == 1:
+                    raise
+                raise _stream_broken(request, str(error)) from error
+            if attempt == self._stream_attempts:
+                raise _stream_broken(request, reason)
+            # Not at once: the worker is likely still at the job whose stream was lost.
+            await asyncio.sleep(self._backoff.wait(self._backoff.at_once + attempt, _jitter()))
+
+    @asynccontextmanager
+    async def _admitted(self, request: Request) -> AsyncIterator[EventSource]:
+        """Open a stream on the first replica that takes the job."""
+        deadline = time.monotonic() + self._busy_timeout
+        for failures in itertools.count(1):
+            try:
+                response = await self._post(request)
+                break
+            except NoWorker as error:
+                wait = self._backoff.wait(failures, _jitter(), error.retry_after)
+                if time.monotonic() + wait > deadline:
+                    raise
+            await asyncio.sleep(wait)
+        try:
+            yield EventSource(response)
+        finally:
+            await response.aclose()
+
+    async def _post(self, request: Request) -> httpx.Response:
+        message = self._http.build_request(
+            "POST",
+            f"/{request.operation}",
+            content=encode_request(request),
+            headers=_HEADERS | {"Accept": "text/event-stream"} | self._authorization(),
+        )
+        try:
+            response = await self._http.send(message, stream=True)
+            if response.status_code == 200:
+                return response
+            try:
+                body = await response.aread()
+            finally:
+                await response.aclose()
+        except _BROKEN as error:
+            raise _unavailable(error) from error
+        raise wire.refusal(response.status_code, body, response.headers.get("Retry-After"))
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token.reveal()}"} if self._token else {}
+
+
+def _stream_broken(request: Request, reason: str) -> StreamBroken:
+    return StreamBroken(
+        f"the stream broke, and asking again failed: {reason}", request_id=request.request_id or ""
+    )
+
+
+def _unavailable(error: Exception) -> WorkerUnavailable:
+    return WorkerUnavailable(f"no worker answered: {_named(error)}")
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__} {error}".strip()

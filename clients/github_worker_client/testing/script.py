@@ -1,0 +1,92 @@
+"""What a stand-in worker can be told to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from github_worker.contract import AnyEvent, Completed, Failed, Progress, Result
+
+
+class Stream(Struct, frozen=True):
+    """A stream of `events`; then it ends, is cut off, or hangs until the stand-in is closed."""
+
+    events: tuple[AnyEvent, ...]
+    ending: Literal["end", "cut", "hang"] = "end"
+
+
+class Refusal(Struct, frozen=True):
+    """An answer that starts no job; `retry_after` is in seconds."""
+
+    status: int
+    code: str
+    message: str
+    retry_after: int | None = None
+
+
+class Dropped(Struct, frozen=True):
+    """The connection is closed before a byte is answered."""
+
+
+Answer = Stream | Refusal | Dropped
+
+
+def progress(stage: str, message: str = "", *, percent: int | None = None) -> Progress:
+    """Make an event of progress."""
+    return Progress(stage=stage, message=message or stage, percent=percent)
+
+
+def completed(result: Result, timings: Mapping[str, int] | None = None) -> Completed:
+    """Make the event that ends a job well."""
+    return Completed(data=msgspec.to_builtins(result), timings=dict(timings or {}))
+
+
+def completes(result: Result, *before: AnyEvent) -> Stream:
+    """Answer with the events `before`, and the result."""
+    return Stream((*before, completed(result)))
+
+
+def fails(
+    code: str,
+    message: str = "the job failed",
+    *before: AnyEvent,
+    stage: str | None = None,
+    retryable: bool = False,
+    data: dict[str, Any] | None = None,
+) -> Stream:
+    """Answer with the events `before`, and an error."""
+    failed = Failed(error=message, code=code, stage=stage, retryable=retryable, data=data)
+    return Stream((*before, failed))
+
+
+def cut_off(*before: AnyEvent) -> Stream:
+    """Break the connection after the events `before`."""
+    return Stream(before, "cut")
+
+
+def hangs(*before: AnyEvent) -> Stream:
+    """Say nothing more after the events `before`."""
+    return Stream(before, "hang")
+
+
+def drops() -> Dropped:
+    """Close the connection without an answer."""
+    return Dropped()
+
+
+def refuses(status: int, code: str, message: str = "refused") -> Refusal:
+    """Refuse the request."""
+    return Refusal(status, code, message)
+
+
+def busy(retry_after: int = 1) -> Refusal:
+    """Have a job already."""
+    return Refusal(429, "busy", "this worker has a job", retry_after)
+
+
+def shutting_down(retry_after: int = 1) -> Refusal:
+    """Be about to stop."""
+    return Refusal(503, "shutting_down", "this worker is shutting down", retry_after)

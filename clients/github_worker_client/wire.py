@@ -1,0 +1,123 @@
+"""Bytes to typed things and back: requests that are checked before they leave, answers, refusals. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from github_worker.contract import (
+    AnyEvent,
+    Completed,
+    Failed,
+    RefusalBody,
+    Request,
+    Result,
+    decode_event,
+    decode_request,
+    encode_request,
+)
+from github_worker.redaction import Secret
+from github_worker_client.errors import (
+    GitHubWorkerError,
+    InvalidRequest,
+    JobFailed,
+    NotFound,
+    PayloadTooLarge,
+    Refused,
+    Unauthorized,
+    UnexpectedAnswer,
+    WorkerBusy,
+    WorkerUnavailable,
+)
+
+Token = str | Secret
+Credential = str | Secret | Mapping[str, Any]
+AnyRequest = TypeVar("AnyRequest", bound=Request)
+AnyResult = TypeVar("AnyResult", bound=Result)
+Answer = TypeVar("Answer")
+
+_REFUSALS = {400: InvalidRequest, 401: Unauthorized, 404: NotFound, 413: PayloadTooLarge}
+# 408: the request came too slowly; 502 and 504: a proxy's words for a replica that is gone
+_UNAVAILABLE = {408, 502, 503, 504}
+
+
+def build(kind: type[AnyRequest], **fields: object) -> AnyRequest:
+    """Make a request of the fields that are not None; raise InvalidRequest naming the one that is wrong."""
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
+    given = {names[name]: value for name, value in fields.items() if value is not None}
+    return _checked(kind, msgspec.json.encode(given, enc_hook=_in_clear))
+
+
+def check(request: Request) -> None:
+    """Raise InvalidRequest if a worker would not take `request`."""
+    _checked(type(request), encode_request(request))
+
+
+def _checked(kind: type[AnyRequest], body: bytes) -> AnyRequest:
+    try:
+        return decode_request(kind, body)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
+
+
+def _in_clear(value: Any) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise InvalidRequest(f"a {type(value).__name__} cannot be sent")
+
+
+def event(data: str) -> AnyEvent:
+    """Read one event of a stream."""
+    try:
+        return decode_event(data)
+    except ValueError as error:
+        raise UnexpectedAnswer(f"the stream holds what is no event: {error}") from None
+
+
+def outcome(event: AnyEvent | None, kind: type[AnyResult]) -> AnyResult:
+    """Read the result from a stream's last event; raise JobFailed if that is an error."""
+    if isinstance(event, Failed):
+        raise JobFailed(
+            event.error, code=event.code, stage=event.stage, retryable=event.retryable, data=event.data
+        )
+    if not isinstance(event, Completed):
+        raise UnexpectedAnswer("the stream ended without an outcome")
+    return _converted(event.data, kind)
+
+
+def answer(status: int, body: bytes, kind: type[Answer]) -> Answer:
+    """Read the answer of a `GET`."""
+    if status != 200:
+        raise refusal(status, body)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except ValueError as error:
+        raise UnexpectedAnswer(f"the answer is no {kind.__name__}: {error}") from None
+
+
+def refusal(status: int, body: bytes, retry_after: str | None = None) -> GitHubWorkerError:
+    """Turn an answer that is no stream into the error that it means."""
+    code, message = _explanation(status, body)
+    hint = float(retry_after) if retry_after and retry_after.isdecimal() else None
+    if status == 429:
+        return WorkerBusy(message, retry_after=hint)
+    if status in _UNAVAILABLE:
+        return WorkerUnavailable(message, retry_after=hint)
+    return _REFUSALS.get(status, Refused)(message, code=code)
+
+
+def _explanation(status: int, body: bytes) -> tuple[str | None, str]:
+    try:
+        refused = msgspec.json.decode(body, type=RefusalBody)
+    except ValueError:
+        return None, f"HTTP {status}, and not in a GitHub Worker's words"
+    return refused.error, refused.message
+
+
+def _converted(data: Mapping[str, Any], kind: type[AnyResult]) -> AnyResult:
+    try:
+        return msgspec.convert(data, kind)
+    except ValueError as error:
+        raise UnexpectedAnswer(f"the result is no {kind.__name__}: {error}") from None

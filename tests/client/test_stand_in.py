@@ -1,0 +1,71 @@
+"""The stand-in worker, as callers' tests see it."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from github_worker_client import Completed, Progress
+from github_worker_client.testing import StandInWorker, busy, completed, hangs, progress
+
+from github_worker.contract import decode_event
+from tests.client.test_client import COMMITTED
+
+BODY = {"sessionId": "s1", "githubAccessToken": "t"}
+
+
+def _post(worker: StandInWorker, operation: str, body: object, token: str = "") -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.post(f"{worker.base_url}/{operation}", json=body, headers=headers, trust_env=False)
+
+
+def test_a_synchronous_test_can_use_it() -> None:
+    """The stream is what a real worker would send, byte for byte of the framing."""
+    with StandInWorker() as worker:
+        answer = _post(worker, "commit-and-push", BODY)
+    assert answer.headers["Content-Type"] == "text/event-stream"
+    lines = answer.text.split("\n\n")
+    assert lines.pop() == ""
+    events = [decode_event(line.removeprefix("data: ")) for line in lines]
+    assert isinstance(events[0], Progress)
+    assert isinstance(events[-1], Completed)
+
+
+def test_what_a_worker_would_refuse_is_refused() -> None:
+    """A caller's test finds its wrong requests."""
+    with StandInWorker(token="bearer") as worker:
+        assert _post(worker, "commit-and-push", BODY).status_code == 401
+        assert "githubAccessToken" in _post(worker, "commit-and-push", {"sessionId": "s1"}, "bearer").text
+        assert _post(worker, "commit", BODY, "bearer").status_code == 404
+        assert _post(worker, "commit-and-push", BODY, "bearer").status_code == 200
+    assert [request.body for request in worker.requests] == [BODY]
+
+
+def test_busy_is_answered_as_the_contract_says() -> None:
+    """Status, header and body."""
+    with StandInWorker(busy(retry_after=3)) as worker:
+        answer = _post(worker, "commit-and-push", BODY)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
+    assert (answer.json()["error"], answer.json()["retryAfter"]) == ("busy", 3)
+
+
+def test_it_can_be_unreachable_for_a_while() -> None:
+    """Connections are refused, and taken again on the same address."""
+    with StandInWorker() as worker:
+        with worker.unreachable(), pytest.raises(httpx.ConnectError):
+            _post(worker, "commit-and-push", BODY)
+        assert _post(worker, "commit-and-push", BODY).status_code == 200
+
+
+def test_closing_it_ends_what_hangs() -> None:
+    """A test that fails is not kept from ending."""
+    with StandInWorker(hangs(progress("analyzing"))) as worker, pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{worker.base_url}/commit-and-push", json=BODY, timeout=0.05, trust_env=False)
+
+
+def test_a_completed_event_holds_the_result_twice() -> None:
+    """Spread at the top level and under `data`, as a real one."""
+    with StandInWorker() as worker:
+        worker.play()
+        text = _post(worker, "commit-and-push", BODY).text
+    assert text.count('"commitHash"') == 2
+    assert completed(COMMITTED).data["commitHash"] == COMMITTED.commit_hash
