@@ -1,0 +1,46 @@
+# The interpreter and the packages of the lock file, compiled; no compiler, no git, no root.
+FROM python:3.13-slim AS build
+
+# Unset, pip asks its default index.
+ARG PIP_INDEX_URL
+WORKDIR /app
+COPY requirements.lock .
+RUN python -m venv --without-pip /opt/venv \
+    && python -m pip --python /opt/venv/bin/python install --disable-pip-version-check --no-cache-dir \
+        --require-hashes --only-binary :all: --no-compile --requirement requirements.lock
+COPY github_worker github_worker
+# Nothing changes a file of the image, so Python need not look whether its bytecode is stale.
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib github_worker \
+    && rm requirements.lock
+
+
+FROM python:3.13-slim
+
+# Swarm cannot set no-new-privileges, so nothing in the image may raise them.
+RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
+    && useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin worker \
+    && install --directory --owner worker --mode 0700 /scratch
+
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
+
+ARG BUILD_COMMIT_SHA=unknown
+ARG BUILD_TIMESTAMP=unknown
+ARG BUILD_IMAGE_TAG=unknown
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    TMP_DIR=/scratch \
+    TMPDIR=/scratch \
+    BUILD_COMMIT_SHA=$BUILD_COMMIT_SHA \
+    BUILD_TIMESTAMP=$BUILD_TIMESTAMP \
+    BUILD_IMAGE_TAG=$BUILD_IMAGE_TAG
+
+WORKDIR /app
+USER worker
+EXPOSE 5002
+STOPSIGNAL SIGTERM
+# A task gets requests once it is healthy, so a new one is asked often.
+HEALTHCHECK --interval=10s --timeout=10s --retries=6 --start-period=30s --start-interval=500ms \
+    CMD ["python", "-I", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', os.environ.get('PORT', '5002'), timeout=9); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
+CMD ["python", "-m", "github_worker", "serve"]
