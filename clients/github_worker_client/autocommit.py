@@ -20,6 +20,7 @@ from github_worker_client.session_commits import Attempt, Clock, SessionCommits
 from github_worker_client.wire import Credential, Token
 
 _BACKOFF = Backoff(first=10.0, longest=900.0)
+_LATER = {"remote_unavailable", "rate_limited"}  # reasons of a failed push that time may cure
 
 
 class Credentials:
@@ -42,8 +43,9 @@ class AutoCommit:
     storage has the edits; `credentials(session_id, user_id)` is asked, so that tokens can rotate; the commit
     is made and pushed in the name of the last user who made an edit; `committed(session_id, result)` is
     awaited. Edits made meanwhile are committed after it. Whatever fails, a hook too, is logged and tried
-    again later, by `backoff`; the edits stay pending. A commit whose outcome was lost is asked for under the
-    same request id, so none is made twice; `committed` may be called again if it failed.
+    again later, by `backoff`; the edits stay pending. So is a commit that the remote was not there to take;
+    one that it refused is told as it is, with its `push_error`. A commit whose outcome was lost is asked for
+    under the same request id, so none is made twice; `committed` may be called again if it failed.
 
     It belongs to one event loop, and hooks must not await `flush` or `close`.
     """
@@ -146,16 +148,25 @@ class AutoCommit:
         credentials = await given if inspect.isawaitable(given) else given
         attempt.asked = True
         try:
-            return await self._worker.commit_and_push(
+            result = await self._worker.commit_and_push(
                 session_id=session_id,
                 access_token=credentials.access_token,
                 claude_credentials=credentials.claude_credentials,
                 user_id=user_id,
                 request_id=attempt.request_id,
             )
+            return _pushed(result)
         except JobFailed:
             attempt.asked = False
             raise
+
+
+def _pushed(result: Committed) -> Committed:
+    """Return a commit that is pushed or never will be; raise JobFailed where pushing it later may help."""
+    error = result.push_error
+    if error is not None and error.code in _LATER:
+        raise JobFailed(error.message, code=error.code, stage="pushing", retryable=True)
+    return result
 
 
 def _model_credentials(value: Credential | None) -> Secret | None:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+
 from github_worker_client import Backoff, GitHubWorker
 from github_worker_client.testing import StandInWorker
 

@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from msgspec import structs
+
 from github_worker_client import (
     AutoCommit,
     Backoff,
@@ -16,10 +18,10 @@ from github_worker_client import (
     GitHubWorkerError,
     JobFailed,
     NotCommitted,
+    PushError,
     StreamBroken,
 )
 from github_worker_client.testing import StandInWorker, completes, cut_off, fails
-
 from tests.client.conftest import Connect
 from tests.client.test_client import COMMITTED
 from tests.support.clock import FakeClock
@@ -487,3 +489,30 @@ async def test_a_close_that_is_cut_short_leaves_no_task(start: Start, caller: _C
         await waiting
     assert isinstance(caught.value.errors["s1"], GitHubWorkerError)
     assert _tasks() == []
+
+
+async def test_a_push_that_time_may_cure_is_tried_again(
+    stand_in: StandInWorker, start: Start, caller: _Caller, clock: FakeClock
+) -> None:
+    """The commit waits in the session: a new request pushes it, and only then is the caller told."""
+    error = PushError(code="remote_unavailable", message="no answer")
+    stand_in.play(completes(structs.replace(COMMITTED, pushed=False, push_error=error)), completes(COMMITTED))
+    start().touch("s1")
+    clock.advance(await clock.waits.get())
+    clock.advance(await clock.waits.get())
+    assert await asyncio.wait_for(caller.told.get(), 5) == ("s1", COMMITTED)
+    assert len(set(_request_ids(stand_in))) == 2
+
+
+async def test_a_push_that_was_refused_is_told(
+    stand_in: StandInWorker, start: Start, caller: _Caller, clock: FakeClock
+) -> None:
+    """Trying it again would change nothing; the caller sees why."""
+    refused = structs.replace(
+        COMMITTED, pushed=False, push_error=PushError(code="push_rejected", message="protected")
+    )
+    stand_in.play(completes(refused))
+    start().touch("s1")
+    clock.advance(await clock.waits.get())
+    assert await asyncio.wait_for(caller.told.get(), 5) == ("s1", refused)
+    assert len(stand_in.requests) == 1

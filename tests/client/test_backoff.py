@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from github_worker_client import Backoff
 from hypothesis import given
 from hypothesis import strategies as st
+
+from github_worker_client import Backoff
 
 BACKOFF = Backoff(at_once=2, first=0.5, longest=4.0)
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from github_worker_client import GitHubWorker
 
+from github_worker_client import GitHubWorker
 from tests.conftest import WRITE_TOKEN
 from tests.support.balancer import Balancer
 from tests.support.git_server import GitServer

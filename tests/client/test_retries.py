@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from github_worker_client import (
     Backoff,
     JobFailed,
@@ -25,7 +26,6 @@ from github_worker_client.testing import (
     progress,
     shutting_down,
 )
-
 from tests.client.conftest import Connect
 from tests.support.balancer import Balancer
 

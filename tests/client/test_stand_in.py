@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from github_worker_client import Completed, Progress
-from github_worker_client.testing import StandInWorker, busy, completed, hangs, progress
 
 from github_worker.contract import decode_event
+from github_worker_client import Completed, Progress
+from github_worker_client.testing import StandInWorker, busy, completed, hangs, progress
 from tests.client.test_client import COMMITTED
 
 BODY = {"sessionId": "s1", "githubAccessToken": "t"}

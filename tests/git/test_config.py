@@ -53,7 +53,8 @@ def test_values_are_what_git_reads(key: str, tmp_path: Path) -> None:
     """Comments, quotes, escapes, continued lines and subsections mean what they mean to git."""
     file = tmp_path / "config"
     file.write_text(HOSTILE)
-    assert RepositoryConfig(HOSTILE).get(key) == git("config", "--file", file, key).decode().removesuffix("\n")
+    value = git("config", "--file", file, key).decode().removesuffix("\n")
+    assert RepositoryConfig(HOSTILE).get(key) == value
 
 
 def test_a_name_without_a_value_is_true() -> None:
@@ -65,7 +66,8 @@ def test_the_working_config_has_origin_and_nothing_hostile(tmp_path: Path) -> No
     """What is not known to be needed is not there, and git reads the rest."""
     file = tmp_path / "config"
     file.write_text(RepositoryConfig(HOSTILE).working(URL))
-    listed = dict(line.split("=", 1) for line in git("config", "--file", file, "--list").decode().splitlines())
+    lines = git("config", "--file", file, "--list").decode().splitlines()
+    listed = dict(line.split("=", 1) for line in lines)
     assert listed == {
         "core.repositoryformatversion": "0",
         "core.bare": "false",
