@@ -15,14 +15,21 @@ import msgspec
 from github_worker.contract import (
     AnyEvent,
     Author,
+    AutoPullRequest,
     BranchCreated,
     Cloned,
     CloneRepository,
     CommitAndPush,
     Committed,
     CreateBranch,
+    CreatePullRequest,
     Health,
     InitSession,
+    MergeMethod,
+    MergePullRequest,
+    PullRequestFinished,
+    PullRequestMerged,
+    PullRequestOpened,
     Request,
     SessionInitialised,
     Status,
@@ -203,6 +210,99 @@ class GitHubWorker:
             request_id=request_id,
         )
         return await self._result(request, SessionInitialised, on_event)
+
+    async def create_pull_request(
+        self,
+        *,
+        base: str,
+        access_token: Token,
+        owner: str | None = None,
+        repo: str | None = None,
+        head: str | None = None,
+        session_id: str | None = None,
+        title: str | None = None,
+        body: str | None = None,
+        draft: bool = False,
+        claude_credentials: Credential | None = None,
+        request_id: str | None = None,
+        on_event: OnEvent | None = None,
+    ) -> PullRequestOpened:
+        """Open a pull request; `session_id` stands for owner, repo and head."""
+        request = wire.build(
+            CreatePullRequest,
+            session_id=session_id,
+            owner=owner,
+            repo=repo,
+            head=head,
+            base=base,
+            title=title,
+            body=body,
+            draft=draft,
+            claude_credentials=claude_credentials,
+            access_token=access_token,
+            request_id=request_id,
+        )
+        return await self._result(request, PullRequestOpened, on_event)
+
+    async def merge_pull_request(
+        self,
+        *,
+        owner: str,
+        repo: str,
+        pull_number: int,
+        access_token: Token,
+        merge_method: MergeMethod | None = None,
+        commit_title: str | None = None,
+        commit_message: str | None = None,
+        request_id: str | None = None,
+        on_event: OnEvent | None = None,
+    ) -> PullRequestMerged:
+        """Merge a pull request; one that is merged already is reported as merged."""
+        request = wire.build(
+            MergePullRequest,
+            owner=owner,
+            repo=repo,
+            pull_number=pull_number,
+            merge_method=merge_method,
+            commit_title=commit_title,
+            commit_message=commit_message,
+            access_token=access_token,
+            request_id=request_id,
+        )
+        return await self._result(request, PullRequestMerged, on_event)
+
+    async def auto_pull_request(
+        self,
+        *,
+        base: str,
+        access_token: Token,
+        owner: str | None = None,
+        repo: str | None = None,
+        branch: str | None = None,
+        session_id: str | None = None,
+        title: str | None = None,
+        body: str | None = None,
+        wait_for_checks: bool = False,
+        claude_credentials: Credential | None = None,
+        request_id: str | None = None,
+        on_event: OnEvent | None = None,
+    ) -> PullRequestFinished:
+        """Take a branch through a pull request into its base; `session_id` stands for owner, repo, branch."""
+        request = wire.build(
+            AutoPullRequest,
+            session_id=session_id,
+            owner=owner,
+            repo=repo,
+            branch=branch,
+            base=base,
+            title=title,
+            body=body,
+            wait_for_checks=wait_for_checks,
+            claude_credentials=claude_credentials,
+            access_token=access_token,
+            request_id=request_id,
+        )
+        return await self._result(request, PullRequestFinished, on_event)
 
     async def health(self) -> Health:
         """Ask one replica how it is; raise WorkerUnavailable at once if it does not answer."""

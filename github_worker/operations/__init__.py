@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from github_worker.contract import CloneRepository, CommitAndPush, CreateBranch, InitSession, Request, Result
+from github_worker.contract import (
+    AutoPullRequest,
+    CloneRepository,
+    CommitAndPush,
+    CreateBranch,
+    CreatePullRequest,
+    InitSession,
+    MergePullRequest,
+    Request,
+    Result,
+)
+from github_worker.operations.auto_pull_request import auto_pull_request
 from github_worker.operations.clone_repository import clone_repository
 from github_worker.operations.commit_and_push import commit_and_push
 from github_worker.operations.create_branch import create_branch
+from github_worker.operations.create_pull_request import create_pull_request
 from github_worker.operations.init_session import init_session
+from github_worker.operations.merge_pull_request import merge_pull_request
 from github_worker.progress import Report
 from github_worker.services import Services
 
@@ -18,6 +31,9 @@ _OPERATIONS: Mapping[type[Request], Callable[[Any, Services, Report], Awaitable[
     CreateBranch: create_branch,
     CommitAndPush: commit_and_push,
     InitSession: init_session,
+    CreatePullRequest: create_pull_request,
+    MergePullRequest: merge_pull_request,
+    AutoPullRequest: auto_pull_request,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from github_worker_client import (
     Author,
     BranchCreated,
@@ -31,7 +32,6 @@ from github_worker_client import (
     WorkerUnavailable,
 )
 from github_worker_client.testing import StandInWorker, completes, fails, hangs, progress, refuses
-
 from tests.client.conftest import Connect
 
 URL = "https://github.com/owner/repo"
@@ -76,6 +76,26 @@ async def test_init_session_returns_its_result(connect: Connect) -> None:
     )
     assert isinstance(session, SessionInitialised)
     assert (session.was_cloned, session.session_title) == (True, "Add dark mode")
+
+
+async def test_pull_requests_return_their_results(connect: Connect) -> None:
+    """Opened by a session, merged by number, and taken all the way by branch."""
+    worker = connect()
+    opened = await worker.create_pull_request(session_id="s1", base="main", access_token=TOKEN)
+    assert (opened.number, opened.state) == (1, "open")
+    merged = await worker.merge_pull_request(owner="octo", repo="demo", pull_number=1, access_token=TOKEN)
+    assert merged.merged
+    finished = await worker.auto_pull_request(
+        owner="octo", repo="demo", branch="webedt/x", base="main", access_token=TOKEN
+    )
+    assert (finished.step, finished.merge_pr.merged) == ("branch_deleted", True)
+
+
+async def test_a_pull_request_needs_a_place(stand_in: StandInWorker, connect: Connect) -> None:
+    """Either a session or owner, repo and head: the field that is missing is named, and nothing is sent."""
+    with pytest.raises(InvalidRequest, match="repo"):
+        await connect().create_pull_request(owner="octo", base="main", access_token=TOKEN)
+    assert not stand_in.requests
 
 
 async def test_fields_are_sent_as_the_contract_names_them(stand_in: StandInWorker, connect: Connect) -> None:

@@ -7,14 +7,24 @@ import re
 
 from github_worker.contract import (
     AnyEvent,
+    AutoPullRequest,
+    BaseMerged,
     BranchCreated,
+    BranchMerged,
     BranchStarted,
+    BranchTip,
     Cloned,
     CloneRepository,
     CommitAndPush,
     Committed,
     CreateBranch,
+    CreatePullRequest,
     InitSession,
+    MergePullRequest,
+    PullRequestFinished,
+    PullRequestLink,
+    PullRequestMerged,
+    PullRequestOpened,
     RepositoryUrl,
     Request,
     Result,
@@ -41,6 +51,18 @@ STAGES = {
         "uploading",
     ),
     "init-session": (*_CLONING, *_NAMING, *_BRANCHING, "uploading"),
+    "create-pull-request": ("creating_pr", "pr_created"),
+    "merge-pull-request": ("merging_pr", "pr_merged"),
+    "auto-pull-request": (
+        "creating_pr",
+        "pr_created",
+        "merging_base",
+        "base_merged",
+        "waiting_mergeable",
+        "merging_pr",
+        "pr_merged",
+        "deleting_branch",
+    ),
 }
 
 
@@ -62,6 +84,12 @@ def _result(request: Request) -> Result:
             return _committed(request)
         case InitSession():
             return _initialised(request)
+        case CreatePullRequest():
+            return _opened(request)
+        case MergePullRequest():
+            return PullRequestMerged(merged=True, sha=_hash(request), message="Merged")
+        case AutoPullRequest():
+            return _finished(request)
     raise NotImplementedError(request.operation)
 
 
@@ -70,7 +98,7 @@ def _cloned(request: CloneRepository) -> Cloned:
         cloned_path=request.directory or RepositoryUrl.parse(request.repo_url).name,
         branch=request.branch or "main",
         was_cloned=True,
-        commit=_hash(request, request.session_id),
+        commit=_hash(request),
         pulled=False,
     )
 
@@ -83,14 +111,14 @@ def _branched(request: CreateBranch) -> BranchCreated:
         session_title=_title(request.user_request),
         session_path=_path(url, branch),
         base_branch=request.base_branch,
-        commit=_hash(request, request.session_id),
+        commit=_hash(request),
         pushed=True,
     )
 
 
 def _committed(request: CommitAndPush) -> Committed:
     return Committed(
-        commit_hash=_hash(request, request.session_id),
+        commit_hash=_hash(request),
         commit_message=request.message or "Update README.md",
         branch=_branch(request.session_id, "work"),
         pushed=True,
@@ -107,7 +135,7 @@ def _initialised(request: InitSession) -> SessionInitialised:
         cloned_path=request.directory or url.name,
         branch=branch,
         was_cloned=True,
-        commit=_hash(request, request.session_id),
+        commit=_hash(request),
         pulled=False,
         branch_name=branch,
         session_title=_title(request.user_request),
@@ -115,6 +143,32 @@ def _initialised(request: InitSession) -> SessionInitialised:
         base_branch=request.branch or "main",
         pushed=True,
     )
+
+
+def _opened(request: CreatePullRequest) -> PullRequestOpened:
+    return PullRequestOpened(
+        number=1,
+        title=request.title or "Update README.md",
+        state="open",
+        html_url=_pull(request.owner, request.repo),
+        head=BranchTip(ref=request.head or "webedt/work", sha=_hash(request)),
+        base=BranchTip(ref=request.base, sha=_hash(request)),
+        mergeable=None,
+        merged=False,
+    )
+
+
+def _finished(request: AutoPullRequest) -> PullRequestFinished:
+    return PullRequestFinished(
+        step="branch_deleted",
+        pr=PullRequestLink(number=1, html_url=_pull(request.owner, request.repo)),
+        merge_base=BaseMerged(sha=_hash(request), message="Already up to date"),
+        merge_pr=BranchMerged(merged=True, sha=_hash(request)),
+    )
+
+
+def _pull(owner: str | None, repo: str | None) -> str:
+    return f"https://github.com/{owner or 'owner'}/{repo or 'repo'}/pull/1"
 
 
 def _announcements(result: Result) -> tuple[AnyEvent, ...]:
@@ -131,7 +185,8 @@ def _announcements(result: Result) -> tuple[AnyEvent, ...]:
     return started, SessionNamed(session_name=title, branch_name=branch, message=f"Session named {title}")
 
 
-def _hash(request: Request, session_id: str) -> str:
+def _hash(request: Request) -> str:
+    session_id = getattr(request, "session_id", None)
     return hashlib.sha256(f"{request.operation} {session_id} {request.request_id}".encode()).hexdigest()[:40]
 
 

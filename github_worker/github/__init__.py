@@ -1,0 +1,1 @@
+"""GitHub's REST API: building requests and deciphering answers is pure, `api` alone sends."""

@@ -1,0 +1,144 @@
+"""auto-pull-request: from a branch with commits to its base, and no branch left.
+
+Each step can be repeated, so that a second call goes on where a first one stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import to_builtins
+
+from github_worker.contract import (
+    AutoPullRequest,
+    BaseMerged,
+    BranchMerged,
+    PullRequestFinished,
+    PullRequestLink,
+    PullRequestMerged,
+)
+from github_worker.errors import BranchNotFound, JobError
+from github_worker.github.answers import PullRequest
+from github_worker.github.api import connected
+from github_worker.github.messages import MergeOptions
+from github_worker.github.refusals import HeadMoved
+from github_worker.github.repository import Repository
+from github_worker.operations.create_pull_request import located, opened
+from github_worker.operations.merge_pull_request import merge, merged_before
+from github_worker.operations.mergeability import settled
+from github_worker.progress import Report
+from github_worker.services import Services
+
+_MOVES = 5  # of the branch's head while it is merged
+
+
+async def auto_pull_request(job: AutoPullRequest, services: Services, report: Report) -> PullRequestFinished:
+    """Find or open the branch's pull request, bring it up to date, merge it, delete the branch."""
+    name, branch = await located(job, services, report)
+    achieved: dict[str, Any] = {}
+    with _telling(achieved):
+        async with connected(services.settings, job.access_token, report) as github:
+            repository = Repository(github, name)
+            pull_request = await _found_or_opened(repository, branch, job, services, report)
+            link = PullRequestLink(number=pull_request.number, html_url=pull_request.html_url)
+            achieved |= {"step": report.stage, "pr": to_builtins(link)}
+
+            base_merged = None
+            if pull_request.merged:
+                merged = merged_before(pull_request)
+            else:
+                base_merged = await _merge_base(repository, pull_request, report)
+                achieved |= {"step": report.stage, "mergeBase": to_builtins(base_merged)}
+                merged = await _merge(repository, pull_request, base_merged.sha, job, report)
+            report("pr_merged", merged.message)
+
+            deleted = await _delete_branch(repository, pull_request, report)
+    return PullRequestFinished(
+        step="branch_deleted" if deleted else "pr_merged",
+        pr=link,
+        merge_base=base_merged,
+        merge_pr=BranchMerged(merged=merged.merged, sha=merged.sha),
+    )
+
+
+@contextmanager
+def _telling(achieved: dict[str, Any]) -> Iterator[None]:
+    """Add what was achieved to an error."""
+    try:
+        yield
+    except JobError as error:
+        error.data = achieved | error.data
+        raise
+
+
+async def _found_or_opened(
+    repository: Repository, branch: str, job: AutoPullRequest, services: Services, report: Report
+) -> PullRequest:
+    report("creating_pr", f"Looking for the pull request from {branch} into {job.base} in {repository.name}")
+    if found := await _found(repository, branch, job.base):
+        report("pr_found", f"Found #{found.number}: {found.html_url}")
+        return found
+    made = await opened(repository, branch, job, services.namer, report)
+    report("pr_created", f"Opened #{made.number}: {made.html_url}")
+    return made
+
+
+async def _found(repository: Repository, branch: str, base: str) -> PullRequest | None:
+    """Return the open pull request, or the one by which all that the branch has was merged."""
+    if found := await repository.find_open(branch, base):
+        return found
+    merged = await repository.find_merged(branch, base)
+    tip = await repository.tip(branch)
+    if merged and tip in (None, merged.head.sha):
+        return merged
+    if tip is None:
+        raise BranchNotFound(f"{repository.name} has no branch {branch}")
+    return None
+
+
+async def _merge_base(repository: Repository, pull_request: PullRequest, report: Report) -> BaseMerged:
+    branch, base = pull_request.head.ref, pull_request.base.ref
+    report("merging_base", f"Merging {base} into {branch}")
+    sha = await repository.merge_branch(into=branch, source=base)
+    message = f"Merged {base} into {branch}" if sha else f"{branch} is up to date with {base}"
+    report("base_merged", message)
+    return BaseMerged(sha=sha or await repository.tip(branch) or pull_request.head.sha, message=message)
+
+
+async def _merge(
+    repository: Repository, found: PullRequest, tip: str, job: AutoPullRequest, report: Report
+) -> PullRequestMerged:
+    required = await repository.required_checks(job.base) if job.wait_for_checks else None
+    outdated = found.head.sha if found.head.sha != tip else None
+    moves = 0
+    while True:
+        pull_request = await settled(repository, found.number, outdated, required, report)
+        report("merging_pr", f"Merging #{found.number}")
+        try:
+            return await merge(repository, found.number, MergeOptions(), pull_request.head.sha)
+        except HeadMoved:
+            moves, outdated = moves + 1, pull_request.head.sha
+            if moves > _MOVES:
+                raise
+
+
+async def _delete_branch(repository: Repository, found: PullRequest, report: Report) -> bool:
+    """Delete a merged branch, if nothing was added to it, and tell whether it is gone."""
+    branch = found.head.ref
+    report("deleting_branch", f"Deleting {branch}")
+    try:
+        merged = await repository.pull_request(found.number)
+        tip = await repository.tip(branch)
+        if tip not in (None, merged.head.sha):
+            report.warning("branch_kept", f"{branch} has commits that were not merged: it is not deleted")
+            return False
+        if tip is not None:
+            await repository.delete_branch(branch)
+    except BranchNotFound:
+        return True
+    except JobError as error:
+        report.warning("branch_not_deleted", str(error))
+        return False
+    return True

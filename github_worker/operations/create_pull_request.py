@@ -1,0 +1,118 @@
+"""create-pull-request: from a branch with commits to an open pull request."""
+
+from __future__ import annotations
+
+from github_worker.changes import Change, ChangeStatus
+from github_worker.contract import AutoPullRequest, BranchTip, CreatePullRequest, PullRequestOpened
+from github_worker.errors import BranchNotFound, NoCommits, NoRepository
+from github_worker.github.answers import ChangedFile, Comparison, PullRequest
+from github_worker.github.api import connected
+from github_worker.github.messages import FullName
+from github_worker.github.repository import Repository, exists
+from github_worker.naming.changes import PullRequestContext
+from github_worker.naming.namer import Namer, PullRequestText
+from github_worker.progress import Report
+from github_worker.services import Services
+
+_RECENT = 10
+_LETTERS: dict[str, ChangeStatus] = {
+    "added": "A",
+    "removed": "D",
+    "renamed": "R",
+    "copied": "C",
+    "changed": "T",
+}
+
+
+async def create_pull_request(
+    job: CreatePullRequest, services: Services, report: Report
+) -> PullRequestOpened:
+    """Open a pull request for a branch that has none."""
+    name, head = await located(job, services, report)
+    async with connected(services.settings, job.access_token, report) as github:
+        repository = Repository(github, name)
+        report("creating_pr", f"Opening a pull request from {head} into {job.base} in {name}")
+        if found := await repository.find_open(head, job.base):
+            raise exists(found)
+        pull_request = await opened(repository, head, job, services.namer, report)
+        report("pr_created", f"Opened #{pull_request.number}: {pull_request.html_url}")
+    return _result(pull_request)
+
+
+async def located(
+    job: CreatePullRequest | AutoPullRequest, services: Services, report: Report
+) -> tuple[FullName, str]:
+    """Return the repository and branch of a request, or of the session that it names instead."""
+    owner, repo = job.owner, job.repo
+    branch = job.head if isinstance(job, CreatePullRequest) else job.branch
+    if job.session_id is not None:
+        metadata = await services.sessions.metadata(job.session_id, report)
+        owner, repo, branch = metadata.repository_owner, metadata.repository_name, metadata.branch
+    if not (owner and repo and branch):
+        raise NoRepository(f"The session {job.session_id} does not say its repository and branch")
+    return FullName(owner, repo), branch
+
+
+async def opened(
+    repository: Repository, head: str, job: CreatePullRequest | AutoPullRequest, namer: Namer, report: Report
+) -> PullRequest:
+    """Open a pull request, its title and body written from the commits where the job gives none."""
+    title, body = job.title, job.body
+    if title is None or body is None:
+        written = await _written(repository, head, job, namer)
+        if written.fallback is not None:
+            report.warning("fallback", f"Title and body come from the commits: {written.fallback}")
+        title = written.title if title is None else title
+        body = written.body if body is None else body
+    draft = isinstance(job, CreatePullRequest) and job.draft
+    return await repository.open(head=head, base=job.base, title=title, body=body, draft=draft)
+
+
+async def _written(
+    repository: Repository, head: str, job: CreatePullRequest | AutoPullRequest, namer: Namer
+) -> PullRequestText:
+    comparison = await _compared(repository, head, job.base)
+    if not comparison.ahead_by:
+        raise NoCommits(f"{head} has no commits that {job.base} has not")
+    titles = await repository.recent_titles(job.base, _RECENT)
+    return await namer.pull_request(_context(comparison, titles), job.claude_credentials)
+
+
+async def _compared(repository: Repository, head: str, base: str) -> Comparison:
+    try:
+        return await repository.compare(base, head)
+    except BranchNotFound:
+        missing = head if await repository.tip(head) is None else base
+        raise BranchNotFound(f"{repository.name} has no branch {missing}") from None
+
+
+def _context(comparison: Comparison, titles: list[str]) -> PullRequestContext:
+    return PullRequestContext(
+        messages=tuple(commit.commit.message for commit in comparison.commits),
+        changes=tuple(_change(file) for file in comparison.files),
+        patches=((file.filename, file.patch) for file in comparison.files),
+        recent_titles=tuple(titles),
+    )
+
+
+def _change(file: ChangedFile) -> Change:
+    return Change(
+        status=_LETTERS.get(file.status, "M"),
+        path=file.filename,
+        old_path=file.previous_filename,
+        insertions=file.additions,
+        deletions=file.deletions,
+    )
+
+
+def _result(pull_request: PullRequest) -> PullRequestOpened:
+    return PullRequestOpened(
+        number=pull_request.number,
+        title=pull_request.title,
+        state=pull_request.state,
+        html_url=pull_request.html_url,
+        head=BranchTip(ref=pull_request.head.ref, sha=pull_request.head.sha),
+        base=BranchTip(ref=pull_request.base.ref, sha=pull_request.base.sha),
+        mergeable=pull_request.mergeable,
+        merged=pull_request.merged,
+    )

@@ -1,0 +1,82 @@
+"""merge-pull-request: from an open pull request to a merge commit."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from github_worker.contract import MergeMethod, MergePullRequest, PullRequestMerged
+from github_worker.errors import MergeConflict, PullRequestNotMergeable
+from github_worker.github.answers import PullRequest
+from github_worker.github.api import connected
+from github_worker.github.messages import FullName, MergeOptions
+from github_worker.github.refusals import BaseMoved, HeadMoved, MethodRefused
+from github_worker.github.repository import Repository
+from github_worker.progress import Report
+from github_worker.services import Services
+
+_PAUSES = (0.25, 1.0, 2.0, 4.0)  # seconds between tries
+
+
+async def merge_pull_request(job: MergePullRequest, services: Services, report: Report) -> PullRequestMerged:
+    """Merge a pull request; one that is merged already is reported so."""
+    options = MergeOptions(method=job.merge_method, title=job.commit_title, text=job.commit_message)
+    async with connected(services.settings, job.access_token, report) as github:
+        repository = Repository(github, FullName(job.owner, job.repo))
+        report("merging_pr", f"Merging {repository.name}#{job.pull_number}")
+        merged = await merge(repository, job.pull_number, options)
+        report("pr_merged", merged.message)
+    return merged
+
+
+async def merge(
+    repository: Repository, number: int, options: MergeOptions, sha: str | None = None
+) -> PullRequestMerged:
+    """Merge a pull request, if `sha` is given only that head of it.
+
+    Raise PullRequestNotMergeable or MergeConflict; what passes by itself is tried again first.
+    """
+    for pause in _PAUSES:
+        try:
+            return await _merge_once(repository, number, options, sha)
+        except MethodRefused as error:
+            if options.method is not None:
+                raise
+            options = structs.replace(options, method=await _other_method(repository, error))
+        except (BaseMoved, HeadMoved) as error:
+            if sha is not None and isinstance(error, HeadMoved):
+                raise
+            await repository.github.pause(pause, str(error))
+    return await _merge_once(repository, number, options, sha)
+
+
+async def _merge_once(
+    repository: Repository, number: int, options: MergeOptions, sha: str | None
+) -> PullRequestMerged:
+    pull_request = await repository.pull_request(number)
+    if pull_request.merged:
+        return merged_before(pull_request)
+    if pull_request.state == "closed":
+        raise PullRequestNotMergeable(f"#{number} is closed")
+    try:
+        merge = await repository.merge(number, sha or pull_request.head.sha, options)
+    except (PullRequestNotMergeable, MergeConflict):
+        # so it is when the answer to a merge is lost, and it is asked for again
+        pull_request = await repository.pull_request(number)
+        if not pull_request.merged:
+            raise
+        return merged_before(pull_request)
+    return PullRequestMerged(merged=True, sha=merge.sha, message=merge.message)
+
+
+async def _other_method(repository: Repository, error: MethodRefused) -> MergeMethod:
+    for method in await repository.merge_methods():
+        if method != "merge":
+            return method
+    raise error
+
+
+def merged_before(pull_request: PullRequest) -> PullRequestMerged:
+    """Report a pull request that was merged before."""
+    return PullRequestMerged(
+        merged=True, sha=pull_request.merge_commit_sha, message=f"#{pull_request.number} is merged already"
+    )

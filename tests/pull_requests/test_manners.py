@@ -1,0 +1,178 @@
+"""How GitHub is asked: headers, limits, refusals, failures, redirects."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from github_worker import __version__
+from github_worker.contract import AutoPullRequest, CreatePullRequest, MergePullRequest
+from github_worker.errors import (
+    AuthenticationFailed,
+    HostNotAllowed,
+    JobError,
+    PermissionDenied,
+    RateLimited,
+    RemoteUnavailable,
+    RepositoryNotFound,
+)
+from github_worker.services import Services
+from github_worker.settings import from_env
+from tests.pull_requests.conftest import Jobs
+from tests.support.faults import Answer, Cut, Moment, Redirect
+from tests.support.github import ENTERPRISE, TOKEN, GitHub
+
+_TEXTS = {"head": "topic", "base": "main", "title": "Title", "body": "body"}
+_OPEN = "POST /repos/octocat/hello-world/pulls"
+_LIST = "GET /repos/octocat/hello-world/pulls"
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[GitHub]:
+    """Yield another server."""
+    with GitHub() as github:
+        yield github
+
+
+async def test_every_request_carries_what_github_asks_for(github: GitHub, jobs: Jobs) -> None:
+    """The token as a bearer, the API's version, the media type, and who we are."""
+    await jobs.run(AutoPullRequest, branch="topic", base="main", waitForChecks=True)
+    wanted = {
+        "authorization": f"Bearer {TOKEN}",
+        "x-github-api-version": "2022-11-28",
+        "accept": "application/vnd.github+json",
+        "user-agent": f"github-worker/{__version__}",
+    }
+    assert all(wanted.items() <= asked.headers.items() for asked in github.asked)
+
+
+async def test_branches_with_difficult_names_arrive_whole(github: GitHub, jobs: Jobs) -> None:
+    """Slashes, percent and number signs of a branch are its name, not the address's."""
+    github.repository.commit("fix/50%#1", "Fix", {"fix": "1"})
+    done = await jobs.run(AutoPullRequest, branch="fix/50%#1", base="main", waitForChecks=True)
+    assert done.step == "branch_deleted"
+    assert "fix/50%#1" not in github.repository.branches
+
+
+async def test_an_enterprise_api_is_below_a_path(github: GitHub, env: dict[str, str]) -> None:
+    """GITHUB_API_URL may have a path of its own."""
+    jobs = Jobs(Services.from_settings(from_env(env | {"GITHUB_API_URL": f"{github.url}{ENTERPRISE}/"})))
+    assert (await jobs.run(CreatePullRequest, **_TEXTS)).number == 1
+
+
+@pytest.mark.parametrize("status", [403, 429])
+async def test_retry_after_is_obeyed(github: GitHub, jobs: Jobs, status: int) -> None:
+    """The request is sent again when its time has come, not before, and the wait is told."""
+    github.refuse(_OPEN, status, "You have exceeded a secondary rate limit", headers={"Retry-After": "1"})
+    began = time.monotonic()
+    assert (await jobs.run(CreatePullRequest, **_TEXTS)).number == 1
+    assert time.monotonic() - began >= 1
+    assert jobs.warnings == ["rate_limited"]
+
+
+async def test_a_used_up_limit_is_waited_for_until_its_reset(github: GitHub, jobs: Jobs) -> None:
+    """A reset that is past is waited for just as long as its second may last."""
+    limit = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()))}
+    github.refuse(_LIST, 403, "API rate limit exceeded", headers=limit)
+    assert (await jobs.run(CreatePullRequest, **_TEXTS)).number == 1
+
+
+async def test_a_limit_beyond_the_deadline_is_an_error_with_its_time(github: GitHub, jobs: Jobs) -> None:
+    """The job does not wait in vain: `rate_limited` says when to come back."""
+    limit = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 3600)}
+    github.refuse(_LIST, 403, "API rate limit exceeded", headers=limit)
+    with pytest.raises(RateLimited, match=r"until 20\d\d-.*Z: API rate limit exceeded") as raised:
+        await jobs.run(CreatePullRequest, **_TEXTS)
+    assert 3590 < raised.value.data["retryAfter"] <= 3602
+    assert raised.value.data["retryAt"] in str(raised.value)
+
+
+async def test_a_refused_token_fails_authentication(github: GitHub, jobs: Jobs) -> None:
+    """GitHub's sentence is passed on, the token is not."""
+    github.token = "another"
+    with pytest.raises(AuthenticationFailed, match="Bad credentials"):
+        await jobs.run(CreatePullRequest, **_TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("headers", "needed"),
+    [
+        ({"X-Accepted-GitHub-Permissions": "pull_requests=write"}, "the token needs pull_requests=write"),
+        (
+            {"X-Accepted-OAuth-Scopes": "repo", "X-OAuth-Scopes": "gist, read:user"},
+            r"one of the scopes repo; it has gist, read:user",
+        ),
+    ],
+)
+async def test_a_missing_permission_is_named(
+    github: GitHub, jobs: Jobs, headers: dict[str, str], needed: str
+) -> None:
+    """The message says what the token lacks, for both kinds of token."""
+    github.refuse(_OPEN, 403, "Resource not accessible by personal access token", headers=headers)
+    with pytest.raises(PermissionDenied, match=f"personal access token.*{needed}"):
+        await jobs.run(CreatePullRequest, **_TEXTS)
+
+
+async def test_a_repository_that_is_not_there_is_not_found(jobs: Jobs) -> None:
+    """A private one that the token may not see is the same to GitHub."""
+    with pytest.raises(RepositoryNotFound, match="octocat/other"):
+        await jobs.run(CreatePullRequest, **_TEXTS | {"repo": "other"})
+
+
+async def test_an_unprocessable_request_is_not_tried_again(github: GitHub, jobs: Jobs) -> None:
+    """What GitHub's validation says is passed on, with the details."""
+    body = {"message": "Validation Failed", "errors": [{"message": "Draft pull requests are not supported"}]}
+    github.faults.add(Answer(422, json.dumps(body).encode()), _OPEN)
+    with pytest.raises(PermissionDenied, match="Validation Failed: Draft pull requests are not supported"):
+        await jobs.run(CreatePullRequest, **_TEXTS)
+
+
+@pytest.mark.parametrize("fault", [Answer(502, b"<html>"), Cut(Moment.RECEIVED), Cut(Moment.HANDLED)])
+@pytest.mark.parametrize("call", ["GET ", "POST /repos/octocat/hello-world/merges", "PUT ", "DELETE "])
+async def test_failures_that_pass_are_not_noticed(
+    github: GitHub, jobs: Jobs, call: str, fault: Answer | Cut
+) -> None:
+    """A failing server or a broken connection is tried again where that does no harm."""
+    github.faults.add(fault, call)
+    done = await jobs.run(AutoPullRequest, branch="topic", base="main")
+    assert (done.step, done.merge_pr.sha) == ("branch_deleted", github.repository.branches["main"])
+
+
+async def test_a_github_that_stays_away_is_unavailable(github: GitHub, jobs: Jobs) -> None:
+    """After some tries the job says so."""
+    github.faults.add(Answer(503, b""), _LIST, times=100)
+    with pytest.raises(RemoteUnavailable, match="status 503"):
+        await jobs.run(CreatePullRequest, **_TEXTS)
+    assert github.count("GET", "/pulls") == 5
+
+
+async def test_a_page_that_is_no_answer_is_unavailable(github: GitHub, jobs: Jobs) -> None:
+    """A proxy's sign-in page is not taken for GitHub's answer."""
+    github.faults.add(Answer(200, b"<html>sign in</html>"), _LIST)
+    with pytest.raises(RemoteUnavailable, match="cannot be read"):
+        await jobs.run(CreatePullRequest, **_TEXTS)
+
+
+async def test_a_redirect_within_github_is_followed(github: GitHub, jobs: Jobs) -> None:
+    """A renamed repository still answers, to a write too."""
+    github.repository.open("topic", "main", "Title")
+    github.faults.add(Redirect(github.url, 307), "PUT ")
+    assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
+
+
+async def test_a_redirect_elsewhere_is_refused(github: GitHub, elsewhere: GitHub, jobs: Jobs) -> None:
+    """The token goes to no other origin, nor does a request without it."""
+    github.faults.add(Redirect(elsewhere.url, 301), _LIST)
+    with pytest.raises(HostNotAllowed):
+        await jobs.run(CreatePullRequest, **_TEXTS)
+    assert elsewhere.asked == []
+
+
+async def test_what_github_repeats_of_a_token_is_masked(github: GitHub, jobs: Jobs) -> None:
+    """No message has the token, whoever put it there."""
+    github.refuse(_OPEN, 422, f"Not with {TOKEN}\nreally")
+    with pytest.raises(JobError, match=r"Not with \*\*\* really"):
+        await jobs.run(CreatePullRequest, **_TEXTS)

@@ -1,0 +1,109 @@
+"""merge-pull-request."""
+
+from __future__ import annotations
+
+import pytest
+
+from github_worker.contract import MergePullRequest
+from github_worker.errors import MergeConflict, PullRequestNotMergeable, RepositoryNotFound
+from tests.pull_requests.conftest import Jobs
+from tests.support.faults import Cut, Meanwhile, Moment
+from tests.support.github import GitHub
+
+_MERGE = "PUT /repos/octocat/hello-world/pulls/1/merge"
+
+
+@pytest.fixture(autouse=True)
+def _opened(github: GitHub) -> None:
+    github.repository.open("topic", "main", "Add dark mode toggle")
+
+
+@pytest.mark.parametrize("method", ["merge", "squash", "rebase"])
+async def test_a_pull_request_is_merged_as_it_is_asked_for(github: GitHub, jobs: Jobs, method: str) -> None:
+    """The method and the message go to GitHub, and its merge commit comes back."""
+    merged = await jobs.run(
+        MergePullRequest, pullNumber=1, mergeMethod=method, commitTitle="Dark", commitMessage="mode"
+    )
+    main = github.repository.branches["main"]
+    assert (merged.merged, merged.sha, merged.message) == (True, main, "Pull Request successfully merged")
+    assert jobs.stages == ["merging_pr", "pr_merged"]
+    sent = next(asked.body for asked in github.asked if asked.method == "PUT")
+    assert (sent["merge_method"], sent["commit_title"], sent["commit_message"]) == (method, "Dark", "mode")
+
+
+async def test_without_a_method_one_is_used_that_the_repository_allows(github: GitHub, jobs: Jobs) -> None:
+    """A repository that only squashes gets a squash."""
+    github.repository.allowed = {"squash"}
+    merged = await jobs.run(MergePullRequest, pullNumber=1)
+    assert merged.sha == github.repository.branches["main"]
+
+
+async def test_a_method_that_is_asked_for_is_not_replaced(github: GitHub, jobs: Jobs) -> None:
+    """Nothing is merged in a way that was not asked for."""
+    github.repository.allowed = {"squash"}
+    with pytest.raises(PullRequestNotMergeable, match="Rebase merges are not allowed"):
+        await jobs.run(MergePullRequest, pullNumber=1, mergeMethod="rebase")
+
+
+async def test_a_merged_pull_request_is_reported_as_merged(github: GitHub, jobs: Jobs) -> None:
+    """Asked twice, it answers twice with the same commit, and GitHub is asked to merge once."""
+    first = await jobs.run(MergePullRequest, pullNumber=1)
+    second = await jobs.run(MergePullRequest, pullNumber=1)
+    assert (second.merged, second.sha) == (True, first.sha)
+    assert github.count("PUT", "/merge") == 1
+
+
+async def test_a_merge_whose_answer_is_lost_is_a_merge(github: GitHub, jobs: Jobs) -> None:
+    """GitHub merged and the connection broke: the second try is refused, but the work is done."""
+    github.faults.add(Cut(Moment.HANDLED), _MERGE)
+    merged = await jobs.run(MergePullRequest, pullNumber=1)
+    assert merged.sha == github.repository.branches["main"]
+    assert github.count("PUT", "/merge") == 2
+
+
+async def test_a_pull_request_with_conflicts_cannot_be_merged(github: GitHub, jobs: Jobs) -> None:
+    """GitHub's 405 is `pr_not_mergeable`, with its own sentence."""
+    github.repository.commit("main", "Go another way", {"src/theme.ts": "light"})
+    with pytest.raises(PullRequestNotMergeable, match="Pull Request is not mergeable"):
+        await jobs.run(MergePullRequest, pullNumber=1)
+
+
+async def test_a_base_that_moved_meanwhile_is_merged_into_again(github: GitHub, jobs: Jobs) -> None:
+    """GitHub's passing 405 is tried again."""
+    github.refuse(_MERGE, 405, "Base branch was modified. Review and try the merge again.")
+    assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
+
+
+async def test_a_branch_that_moved_meanwhile_is_merged_as_it_is_now(github: GitHub, jobs: Jobs) -> None:
+    """A commit that arrives between looking and merging is part of what was asked for."""
+    push = Meanwhile(lambda: github.repository.commit("topic", "More", {"src/more.ts": "more"}))
+    github.faults.add(push, _MERGE)
+    assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
+    assert "src/more.ts" in github.repository.commits[github.repository.branches["main"]].tree
+
+
+async def test_a_branch_that_keeps_moving_is_a_conflict(github: GitHub, jobs: Jobs) -> None:
+    """GitHub's 409 is `merge_conflict`."""
+    github.refuse(_MERGE, 409, "Head branch is out of date. Review and try the merge again.")
+    with pytest.raises(MergeConflict, match="out of date"):
+        await jobs.run(MergePullRequest, pullNumber=1)
+
+
+async def test_a_closed_pull_request_cannot_be_merged(github: GitHub, jobs: Jobs) -> None:
+    """It is not opened again for that."""
+    github.repository.pulls[1].state = "closed"
+    with pytest.raises(PullRequestNotMergeable, match="#1 is closed"):
+        await jobs.run(MergePullRequest, pullNumber=1)
+
+
+async def test_a_draft_cannot_be_merged(github: GitHub, jobs: Jobs) -> None:
+    """Its author has not finished."""
+    github.repository.pulls[1].draft = True
+    with pytest.raises(PullRequestNotMergeable, match="draft"):
+        await jobs.run(MergePullRequest, pullNumber=1)
+
+
+async def test_a_pull_request_that_is_not_there_is_not_found(jobs: Jobs) -> None:
+    """The message says which one was asked for."""
+    with pytest.raises(RepositoryNotFound, match="octocat/hello-world#7"):
+        await jobs.run(MergePullRequest, pullNumber=7)

@@ -1,0 +1,122 @@
+"""GitHub's REST API on loopback: one repository with state, faults on demand, answers in full shape.
+
+What it is asked, and what it answers, is held against GitHub's own description: `violations` has what
+does not agree with it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support import github_description as described
+from tests.support.faults import Answer, Moment, Redirect, Script
+from tests.support.github_routes import error, route
+from tests.support.github_state import Hosted, Refused
+from tests.support.http import Handler, LoopbackServer
+
+ENTERPRISE = "/api/v3"  # where GitHub Enterprise has its API; here it is there too
+TOKEN = "github-token-0123456789"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: Any
+
+
+class GitHub:
+    """A GitHub with one repository and one token."""
+
+    def __init__(self, *, token: str = TOKEN) -> None:
+        self.repository = Hosted()
+        self.token = token
+        self.faults = Script()
+        self.asked: list[Asked] = []
+        self.violations: list[str] = []
+        self._server = LoopbackServer(type("GitHubHandler", (_Handler,), {"github": self}))
+
+    def __enter__(self) -> GitHub:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.faults.release()
+        self._server.close()
+
+    @property
+    def url(self) -> str:
+        """The root of its API."""
+        return self._server.origin
+
+    def refuse(
+        self, matching: str, status: int, message: str, times: int = 1, headers: dict[str, str] | None = None
+    ) -> None:
+        """Answer the next matching requests with GitHub's error body."""
+        body = json.dumps({"message": message, "documentation_url": "https://docs.github.com/rest"}).encode()
+        self.faults.add(Answer(status, body, headers or {}), matching, times)
+
+    def count(self, method: str, suffix: str) -> int:
+        """Return how often it was asked so for a path that ends in `suffix`."""
+        return sum(asked.method == method and asked.path.endswith(suffix) for asked in self.asked)
+
+
+class _Handler(Handler):
+    github: ClassVar[GitHub]
+
+    def do_GET(self) -> None:  # noqa: N802
+        body = b"".join(self.body())
+        self.path = self.path.removeprefix(ENTERPRISE)
+        split = urlsplit(self.path)
+        self.github.asked.append(
+            Asked(
+                self.command,
+                unquote(split.path),
+                parse_qs(split.query),
+                {name.lower(): value for name, value in self.headers.items()},
+                json.loads(body) if body else None,
+            )
+        )
+        fault = self.github.faults.take(f"{self.command} {self.path}")
+        self.github.faults.strike(fault, Moment.RECEIVED)
+        if isinstance(fault, Answer):
+            self.answer(fault.status, fault.body, **fault.headers)
+        elif isinstance(fault, Redirect):
+            self.answer(fault.status, Location=f"{fault.base}{self.path}")
+        else:
+            status, content = self._checked(body)
+            self.github.faults.strike(fault, Moment.HANDLED)
+            self.answer(status, content, Content_Type="application/json; charset=utf-8")
+
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
+
+    def _checked(self, body: bytes) -> tuple[int, bytes]:
+        method, target, violations = self.command, self.path, self.github.violations
+        violations.extend(described.faults_of_request(method, target, body))
+        status, answer = self._answered(json.loads(body) if body else {})
+        content = b"" if answer is None else json.dumps(answer).encode()
+        if status not in {401, 404, 405}:  # answers to anything, which the description does not repeat
+            violations.extend(described.faults_of_answer(method, target, status, content))
+        return status, content
+
+    def _answered(self, sent: dict[str, Any]) -> tuple[int, Any]:
+        if self.headers.get("Authorization") != f"Bearer {self.github.token}":
+            return 401, error("Bad credentials")
+        split = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(split.query).items()}
+        hosted = self.github.repository
+        prefix = f"/repos/{hosted.owner}/{hosted.name}"
+        path = unquote(split.path)
+        if path != prefix and not path.startswith(f"{prefix}/"):
+            return 404, error("Not Found")
+        with hosted.lock:
+            try:
+                return route(hosted, self.command, path.removeprefix(prefix), query | sent)
+            except Refused as refused:
+                return refused.status, error(refused.message)

@@ -1,0 +1,204 @@
+"""What each endpoint of GitHub's REST API does, and answers in full shape."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.support import github_description as described
+from tests.support.github_state import Commit, Conflict, Hosted, PullRequest, Refused
+
+
+def route(hosted: Hosted, method: str, path: str, given: dict[str, Any]) -> tuple[int, Any]:
+    """Answer a request with a status and a body."""
+    for route_method, pattern, handle in _ROUTES:
+        if method == route_method and (match := re.fullmatch(pattern, path)):
+            answer: tuple[int, Any] = handle(hosted, given, *match.groups())
+            return answer
+    return 404, error("Not Found")
+
+
+def _repository(hosted: Hosted, given: dict[str, Any]) -> tuple[int, Any]:
+    allowed = {
+        "allow_merge_commit": "merge" in hosted.allowed,
+        "allow_squash_merge": "squash" in hosted.allowed,
+        "allow_rebase_merge": "rebase" in hosted.allowed,
+    }
+    shown: dict[str, Any] = described.example("full-repository-default-response") | allowed
+    del shown["source"], shown["parent"]  # the examples lack what the schemas require
+    return 200, shown | {"language": "TypeScript"}
+
+
+def _list(hosted: Hosted, given: dict[str, Any]) -> tuple[int, Any]:
+    found = [
+        _shown(hosted, pull, "pull-request-simple")
+        for pull in reversed(hosted.pulls.values())
+        if given.get("state", "open") in {"all", pull.state}
+        and given.get("base", pull.base) == pull.base
+        and given.get("head", f"{hosted.owner}:{pull.head}") == f"{hosted.owner}:{pull.head}"
+    ]
+    return 200, found[: int(given.get("per_page", 30))]
+
+
+def _open(hosted: Hosted, given: dict[str, Any]) -> tuple[int, Any]:
+    try:
+        pull = hosted.open(
+            given["head"], given["base"], given["title"], given.get("body", ""), given.get("draft", False)
+        )
+    except Refused as refused:
+        return 422, _invalid(refused.message)
+    return 201, _shown(hosted, pull, "pull-request", known=False)
+
+
+def _pull(hosted: Hosted, given: dict[str, Any], number: str) -> tuple[int, Any]:
+    if int(number) not in hosted.pulls:
+        return 404, error("Not Found")
+    return 200, _shown(hosted, hosted.pulls[int(number)], "pull-request")
+
+
+def _merge(hosted: Hosted, given: dict[str, Any], number: str) -> tuple[int, Any]:
+    sha = hosted.merge(hosted.pulls[int(number)], given.get("merge_method", "merge"), given.get("sha"))
+    return 200, {"sha": sha, "merged": True, "message": "Pull Request successfully merged"}
+
+
+def _compare(hosted: Hosted, given: dict[str, Any], base: str, head: str) -> tuple[int, Any]:
+    if base not in hosted.branches or head not in hosted.branches:
+        return 404, error("Not Found")
+    ahead, behind = hosted.ahead(base, head), hosted.ahead(head, base)
+    comparison = described.example("commit-comparison")
+    file = comparison["files"][0]
+    files = [
+        file | {"filename": path, "status": "modified", "additions": 1, "deletions": 0, "patch": f"+{text}"}
+        for path, text in hosted.changed(base, head).items()
+    ]
+    commits = [_commit(commit) for commit in ahead]
+    numbers = {"ahead_by": len(ahead), "behind_by": len(behind), "total_commits": len(ahead)}
+    return 200, comparison | numbers | {"commits": commits, "files": files}
+
+
+def _merges(hosted: Hosted, given: dict[str, Any]) -> tuple[int, Any]:
+    if given["base"] not in hosted.branches or given["head"] not in hosted.branches:
+        return 404, error("Base does not exist")
+    try:
+        sha = hosted.merge_branch(given["base"], given["head"], f"Merge {given['head']} into {given['base']}")
+    except Conflict:
+        return 409, error("Merge conflict")
+    return (204, None) if sha is None else (201, _commit(hosted.commits[sha]))
+
+
+def _ref(hosted: Hosted, given: dict[str, Any], branch: str) -> tuple[int, Any]:
+    if branch not in hosted.branches:
+        return 404, error("Not Found")
+    ref = described.example("git-ref")
+    ref["object"]["sha"] = hosted.branches[branch]
+    return 200, ref | {"ref": f"refs/heads/{branch}"}
+
+
+def _delete(hosted: Hosted, given: dict[str, Any], branch: str) -> tuple[int, Any]:
+    if hosted.branches.pop(branch, None) is None:
+        return 422, error("Reference does not exist")
+    return 204, None
+
+
+def _check_runs(hosted: Hosted, given: dict[str, Any], sha: str) -> tuple[int, Any]:
+    run = described.example("check-run-paginated")["check_runs"][0]
+    runs = []
+    for name in hosted.checks:
+        state = hosted.state(name)
+        pending = state in {"queued", "in_progress"}
+        status = (
+            {"status": state, "conclusion": None} if pending else {"status": "completed", "conclusion": state}
+        )
+        runs.append(run | status | {"name": name, "head_sha": sha})
+    size, page = int(given["per_page"]), int(given["page"])
+    return 200, {"total_count": len(runs), "check_runs": runs[size * (page - 1) : size * page]}
+
+
+def _status(hosted: Hosted, given: dict[str, Any], sha: str) -> tuple[int, Any]:
+    combined = described.example("combined-commit-status")
+    statuses = [
+        combined["statuses"][0] | {"context": name, "state": hosted.state(name)} for name in hosted.statuses
+    ]
+    return 200, combined | {"sha": sha, "statuses": statuses, "total_count": len(statuses)}
+
+
+def _branch(hosted: Hosted, given: dict[str, Any], name: str) -> tuple[int, Any]:
+    if name not in hosted.branches:
+        return 404, error("Branch not found")
+    branch = described.example("branch-get")
+    branch["protection"]["required_status_checks"]["contexts"] = sorted(hosted.required)
+    return 200, branch | {"name": name, "protected": bool(hosted.required)}
+
+
+def _rules(hosted: Hosted, given: dict[str, Any], name: str) -> tuple[int, Any]:
+    rules = described.example("repository-rule-items")
+    if hosted.ruled:
+        checks = [{"context": name} for name in sorted(hosted.ruled)]
+        parameters = {"required_status_checks": checks, "strict_required_status_checks_policy": False}
+        rules.append(rules[0] | {"type": "required_status_checks", "parameters": parameters})
+    return 200, rules
+
+
+_ROUTES = (
+    ("GET", r"", _repository),
+    ("GET", r"/pulls", _list),
+    ("POST", r"/pulls", _open),
+    ("GET", r"/pulls/(\d+)", _pull),
+    ("PUT", r"/pulls/(\d+)/merge", _merge),
+    ("GET", r"/compare/(.+)\.\.\.(.+)", _compare),
+    ("POST", r"/merges", _merges),
+    ("GET", r"/git/ref/heads/(.+)", _ref),
+    ("DELETE", r"/git/refs/heads/(.+)", _delete),
+    ("GET", r"/commits/(\w+)/check-runs", _check_runs),
+    ("GET", r"/commits/(\w+)/status", _status),
+    ("GET", r"/branches/(.+)", _branch),
+    ("GET", r"/rules/branches/(.+)", _rules),
+)
+
+
+def _shown(hosted: Hosted, pull: PullRequest, shape: str, *, known: bool = True) -> dict[str, Any]:
+    whole = shape == "pull-request"
+    example: Any = described.example("pull-request" if whole else "pull-request-simple-items")
+    shown: dict[str, Any] = example if whole else example[0]
+    merged = pull.merge_sha is not None
+    shown |= {
+        "number": pull.number,
+        "title": pull.title,
+        "body": pull.body,
+        "state": pull.state,
+        "draft": pull.draft,
+        "requested_teams": [],
+        "html_url": f"https://github.com/{hosted.owner}/{hosted.name}/pull/{pull.number}",
+        "merged_at": "2026-01-31T09:00:00Z" if merged else None,
+        "merge_commit_sha": pull.merge_sha,
+    }
+    shown["head"] |= {"ref": pull.head, "sha": pull.head_sha, "label": f"{hosted.owner}:{pull.head}"}
+    shown["base"] |= {"ref": pull.base, "sha": hosted.branches[pull.base]}
+    shown["base"]["repo"]["full_name"] = f"{hosted.owner}/{hosted.name}"
+    shown["head"]["repo"]["full_name"] = pull.head_repository or f"{hosted.owner}/{hosted.name}"
+    if whole:
+        # the one that opens it only begins to find out
+        mergeable = hosted.mergeable(pull) if known else None
+        state = {True: "clean", False: "dirty", None: "unknown"}[mergeable]
+        shown |= {"merged": merged, "mergeable": mergeable, "mergeable_state": state}
+    return shown
+
+
+def _commit(commit: Commit) -> dict[str, Any]:
+    shown: dict[str, Any] = described.example("commit")
+    shown["commit"] |= {"message": commit.message}
+    del shown["files"]  # as above
+    return shown | {"sha": commit.sha}
+
+
+def error(message: str) -> dict[str, Any]:
+    """Return the body of a refusal."""
+    return {"message": message, "documentation_url": "https://docs.github.com/rest"}
+
+
+def _invalid(message: str) -> dict[str, Any]:
+    """Give the errors of a pull request as GitHub does: some have a sentence, some a field and a code."""
+    detail: dict[str, Any] = {"resource": "PullRequest", "code": "custom", "message": message}
+    if message.startswith("invalid "):
+        detail = {"resource": "PullRequest", "field": message.removeprefix("invalid "), "code": "invalid"}
+    return error("Validation Failed") | {"errors": [detail]}
