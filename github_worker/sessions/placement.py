@@ -19,6 +19,7 @@ class Kind(Enum):
     LINK = auto()
 
 
+WORKSPACE = b"workspace"
 METADATA = b"workspace/.session-metadata.json"
 REPOSITORIES = b"workspace/workspace"
 

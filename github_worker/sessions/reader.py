@@ -8,6 +8,7 @@ from github_worker.errors import SessionCorrupt, SessionTooLarge
 from github_worker.sessions import tar
 from github_worker.sessions.limits import Tally
 from github_worker.sessions.tar import BLOCK, Member
+from github_worker.sessions.tar_decoding import TAKEN, apply_records, decode, decode_records
 
 _MAX_MTIME = 2**63 - 1  # nanoseconds: the year 2262
 
@@ -25,12 +26,12 @@ class TarReader:
 
     def __iter__(self) -> Iterator[Member]:
         records: dict[bytes, bytes] = {}
-        while (member := tar.decode(self._block())) is not None:
+        while (member := decode(self._block())) is not None:
             if member.kind in tar.HEADERS:
                 self._take_header(member, records)
                 continue
             if records or self._defaults:
-                tar.apply_records(member, self._defaults | records)
+                apply_records(member, self._defaults | records)
                 records, self._pending = {}, 0
             self._check(member)
             yield member
@@ -60,14 +61,14 @@ class TarReader:
             raise SessionTooLarge(f"The session's archive has a header of {header.size} bytes")
         data = b"".join(self.content(header))
         if header.kind == tar.GLOBAL_PAX:
-            self._defaults |= {k: v for k, v in tar.decode_records(data).items() if k in tar.TAKEN}
+            self._defaults |= {k: v for k, v in decode_records(data).items() if k in TAKEN}
             self._pending, self._pending_defaults = 0, self._pending_defaults + header.size
         elif header.kind == tar.LONG_NAME:
             records[b"path"] = data.partition(b"\0")[0]
         elif header.kind == tar.LONG_LINK:
             records[b"linkpath"] = data.partition(b"\0")[0]
         else:
-            records |= tar.decode_records(data)
+            records |= decode_records(data)
 
     def _block(self) -> memoryview:
         if self._end - self._at >= BLOCK:

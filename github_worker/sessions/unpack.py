@@ -11,18 +11,25 @@ import os
 import stat
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from github_worker.errors import SessionCorrupt, SessionTooLarge
 from github_worker.sessions import tar
+from github_worker.sessions.disk import Disk, is_file, write_all
 from github_worker.sessions.gzip import inflate
 from github_worker.sessions.inventory import Folders, Inventory, Kept
-from github_worker.sessions.limits import Limits, Tally
-from github_worker.sessions.placement import Kind, in_tree, repository_aside
+from github_worker.sessions.limits import ENTRY, Limits, Tally
+from github_worker.sessions.placement import (
+    METADATA,
+    REPOSITORIES,
+    WORKSPACE,
+    Kind,
+    in_tree,
+    repository_aside,
+)
 from github_worker.sessions.reader import TarReader
-from github_worker.sessions.tar import Member, shown
+from github_worker.sessions.tar import NANO, Member, shown
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ENTRY = 300  # bytes, roughly, that a path costs in a dict or set beside its own
 _CONFLICTS = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY}
 
 
@@ -35,30 +42,21 @@ def unpack(
     OSError of the disk, and what `chunks` raises.
     """
     tally = tally or Tally(limits)
-    unpacker = _Unpacker(TarReader(inflate(chunks, tally), tally), folders, tally)
-    unpacker.run()
+    unpacker = _Unpacker(Disk(folders, tally), tally)
+    unpacker.run(TarReader(inflate(chunks, tally), tally))
     return unpacker.inventory
 
 
 class _Unpacker:
-    def __init__(self, reader: TarReader, folders: Folders, tally: Tally) -> None:
+    def __init__(self, disk: Disk, tally: Tally) -> None:
         self.inventory = Inventory()
-        self._reader = reader
+        self._disk = disk
         self._tally = tally
-        self._tree, self._aside = os.fsencode(folders.tree), os.fsencode(folders.aside)
-        self._umask = _umask_of(self._aside)
-        self._made = {self._tree, self._aside}
         self._mtimes: dict[bytes, int] = {}
         self._links: dict[bytes, Member] = {}
 
-    def run(self) -> None:
-        write = {
-            tar.FILE: self._file,
-            tar.FOLDER: self._folder,
-            tar.HARD_LINK: self._hard_link,
-            tar.LINK: self._link,
-        }
-        for member in self._reader:
+    def run(self, reader: TarReader) -> None:
+        for member in reader:
             if self._tally.files == 1:
                 self.inventory.owner = member.owner
                 self.inventory.prefix = b"./" if member.path.startswith(b"./") else b""
@@ -66,36 +64,51 @@ class _Unpacker:
             if not member.path and member.kind != tar.FOLDER:
                 raise SessionCorrupt("The session's archive has a member without a name")
             try:
-                self._forget(member.path)
-                write.get(member.kind, self._special)(member)
+                self._take(member, reader)
             except OSError as error:
                 raise _translated(error, member.path) from error
-        self._finish()
+        self._refuse_conflicts()
+        self._make_links()
+        for folder, mtime in self._mtimes.items():
+            os.utime(folder, ns=(mtime, mtime))
 
-    def _file(self, member: Member) -> None:
+    def _take(self, member: Member, reader: TarReader) -> None:
+        self._forget(member.path)
+        if member.kind == tar.FILE:
+            self._file(member, reader)
+        elif member.kind == tar.FOLDER:
+            self._folder(member)
+        elif member.kind == tar.LINK:
+            self._link(member)
+        elif member.kind == tar.HARD_LINK:
+            self._hard_link(member)
+        else:
+            self._special(member)
+
+    def _file(self, member: Member, reader: TarReader) -> None:
         disk_mode = member.mode & 0o777 | _least_mode(member.path)
-        file = self._create(self._place(member.path, Kind.FILE), disk_mode)
+        file = self._disk.create(self._place(member.path, Kind.FILE), disk_mode)
         try:
-            for piece in self._reader.content(member):
-                _write(file, piece)
+            for piece in reader.content(member):
+                write_all(file, piece)
             os.utime(file, ns=(member.mtime, member.mtime))
         finally:
             os.close(file)
         self._keep(member, disk_mode)
 
     def _folder(self, member: Member) -> None:
-        disk_mode = member.mode & 0o777 | 0o700
         if not member.path:
-            return self._keep_root(member)
+            return self._root(member)
+        disk_mode = member.mode & 0o777 | 0o700
         path = self._place(member.path, Kind.FOLDER)
-        self._make_folder(path, disk_mode)
+        self._disk.make_folder(path, disk_mode)
         self._mtimes[path] = member.mtime
         return self._keep(member, disk_mode)
 
-    def _keep_root(self, member: Member) -> None:
+    def _root(self, member: Member) -> None:
         """Note that the archive has a member `./`: the folder that stands for it keeps its own mode."""
-        disk_mode = stat.S_IMODE(os.stat(self._tree).st_mode)
-        self._mtimes[self._tree] = member.mtime
+        disk_mode = stat.S_IMODE(os.stat(self._disk.tree).st_mode)
+        self._mtimes[self._disk.tree] = member.mtime
         self.inventory.kept[b""] = Kept(member.mode, disk_mode, member.owner, member.records)
 
     def _link(self, member: Member) -> None:
@@ -103,7 +116,7 @@ class _Unpacker:
             raise SessionCorrupt(f"The session's archive has a link to nowhere: {shown(member.path)}")
         self._place(member.path, Kind.LINK)
         self._links[member.path] = member
-        self._tally.add_kept(_ENTRY + len(member.path) + len(member.link))
+        self._tally.add_kept(ENTRY + len(member.path) + len(member.link))
         self._keep(member, member.mode)
 
     def _hard_link(self, member: Member) -> None:
@@ -113,120 +126,78 @@ class _Unpacker:
             raise SessionCorrupt(f"The session's archive has a link to itself: {shown(source)}")
         if kept := self.inventory.kept.get(source):
             self.inventory.kept[member.path] = kept
-            self._tally.add_kept(_ENTRY + len(member.path))
-        if linked := self._links.get(source) or self.inventory.specials.get(source):
-            linked = Member(**{field: getattr(linked, field) for field in linked.__struct_fields__})
-            linked.path = member.path
-            return self._link(linked) if linked.kind == tar.LINK else self._special(linked)
-        return self._link_file(source, member.path)
+            self._tally.add_kept(ENTRY + len(member.path))
+        if link := self._links.get(source):
+            self._link(replace(link, path=member.path))
+        elif special := self.inventory.specials.get(source):
+            self._special(replace(special, path=member.path))
+        else:
+            self._link_file(source, member.path)
 
     def _link_file(self, source: bytes, path: bytes) -> None:
-        from_tree, to_tree = in_tree(source, Kind.FILE), in_tree(path, Kind.FILE)
-        old, new = self._disk(source, from_tree), self._place(path, Kind.FILE)
-        try:
-            status = os.lstat(old)
-        except OSError:
-            status = None
-        if status is None or not stat.S_ISREG(status.st_mode):
+        old, new = self._where(source, Kind.FILE), self._place(path, Kind.FILE)
+        if not is_file(old):
             raise SessionCorrupt(f"The session's archive has {shown(path)}, a link to no file before it")
-        if from_tree != to_tree:
-            return self._copy_file(old, new, status)
-        try:
-            os.link(old, new, follow_symlinks=False)
-        except FileExistsError:
-            os.unlink(new)
-            os.link(old, new, follow_symlinks=False)
-        return None
-
-    def _copy_file(self, old: bytes, new: bytes, status: os.stat_result) -> None:
-        self._tally.add_unpacked(status.st_size)
-        source = os.open(old, _READ)
-        try:
-            file = self._create(new, stat.S_IMODE(status.st_mode))
-            try:
-                while os.sendfile(file, source, None, 2**20):
-                    pass
-                os.utime(file, ns=(status.st_mtime_ns, status.st_mtime_ns))
-            finally:
-                os.close(file)
-        finally:
-            os.close(source)
+        if in_tree(source, Kind.FILE) == in_tree(path, Kind.FILE):
+            self._disk.make_hard_link(old, new)
+        else:
+            self._disk.copy_file(old, new)
 
     def _special(self, member: Member) -> None:
         if os.path.lexists(self._place(member.path, Kind.FILE)):
-            raise SessionCorrupt(f"The session's archive has two kinds of {shown(member.path)}")
+            raise _two_kinds(member.path)
         self.inventory.specials[member.path] = member
-        self._tally.add_kept(2 * _ENTRY + len(member.path))
+        self._tally.add_kept(2 * ENTRY + len(member.path))
 
-    def _finish(self) -> None:
+    def _refuse_conflicts(self) -> None:
+        """See that the two folders make one archive again; there are no links on the disk yet."""
+        for folder in self._disk.folders_aside():
+            there = self._disk.tree + b"/" + folder
+            if folder in self._links or (os.path.lexists(there) and not os.path.isdir(there)):
+                raise _two_kinds(folder)
+        for folder in self.inventory.repositories_aside:
+            if os.path.lexists(os.path.join(self._disk.tree, folder, b".git")):
+                raise _two_kinds(os.path.join(folder, b".git"))
+        for path in self._links:
+            if not in_tree(path, Kind.LINK) and os.path.lexists(self._disk.tree + b"/" + path):
+                raise _two_kinds(path)
+        self._refuse_misplaced()
+
+    def _refuse_misplaced(self) -> None:
+        """See that what the worker itself opens is what it takes it for."""
+        files = [path for path in (WORKSPACE, REPOSITORIES) if is_file(self._where(path, Kind.FILE))]
+        folders = [METADATA] if os.path.isdir(self._where(METADATA, Kind.FOLDER)) else []
+        for path in files + folders:
+            raise SessionCorrupt(f"The session's archive has {shown(path)}, which is of another kind")
+
+    def _make_links(self) -> None:
         for path, member in self._links.items():
             try:
-                self._make_link(self._place(path, Kind.LINK), member)
+                self._disk.make_link(self._where(path, Kind.LINK), member.link, member.mtime)
             except OSError as error:
                 raise _translated(error, path) from error
-        for folder, mtime in self._mtimes.items():
-            os.utime(folder, ns=(mtime, mtime))
-        for folder in self.inventory.repositories_aside:
-            if os.path.lexists(os.path.join(self._tree, folder, b".git")):
-                raise SessionCorrupt(f"The session's archive has two kinds of {shown(folder)}/.git")
 
-    def _make_link(self, path: bytes, member: Member) -> None:
-        try:
-            os.symlink(member.link, path)
-        except FileExistsError:
-            os.unlink(path)
-            os.symlink(member.link, path)
-        os.utime(path, ns=(member.mtime, member.mtime), follow_symlinks=False)
-
-    def _create(self, path: bytes, mode: int) -> int:
-        try:
-            file = os.open(path, _CREATE, mode)
-        except FileExistsError:
-            os.unlink(path)
-            file = os.open(path, _CREATE, mode)
-        if mode & self._umask:
-            os.fchmod(file, mode)
-        return file
+    def _where(self, path: bytes, kind: Kind) -> bytes:
+        root = self._disk.tree if in_tree(path, kind) else self._disk.aside
+        return root + b"/" + path
 
     def _place(self, path: bytes, kind: Kind) -> bytes:
-        """Return where `path` lies on the disk, with its parents made."""
+        """Return where `path` goes on the disk, with its parents made."""
         if (folder := repository_aside(path, kind)) is not None:
-            self._tally.add_kept(_ENTRY if folder not in self.inventory.repositories_aside else 0)
+            self._tally.add_kept(ENTRY if folder not in self.inventory.repositories_aside else 0)
             self.inventory.repositories_aside.add(folder)
-        disk = self._disk(path, in_tree(path, kind))
-        parent = disk.rpartition(b"/")[0]
-        if parent not in self._made:
-            self._make_parents(parent)
-        return disk
-
-    def _disk(self, path: bytes, tree: bool) -> bytes:
-        return (self._tree if tree else self._aside) + b"/" + path
-
-    def _make_parents(self, folder: bytes) -> None:
-        missing = []
-        while folder not in self._made:
-            missing.append(folder)
-            folder = folder.rpartition(b"/")[0]
-        for folder in reversed(missing):
-            self._make_folder(folder, 0o755)
-
-    def _make_folder(self, path: bytes, mode: int) -> None:
-        if path not in self._made:
-            os.mkdir(path, mode)
-            self._made.add(path)
-            self._tally.add_kept(_ENTRY + len(path))
-            if not mode & self._umask:
-                return
-        os.chmod(path, mode)
+        where = self._where(path, kind)
+        self._disk.make_parents(where)
+        return where
 
     def _keep(self, member: Member, disk_mode: int) -> None:
-        if member.mtime % 1_000_000_000:
+        if member.mtime % NANO:
             self.inventory.subsecond = True
         if member.mode == disk_mode and member.owner == self.inventory.owner and not member.records:
             return
         self.inventory.kept[member.path] = Kept(member.mode, disk_mode, member.owner, member.records)
         size = sum(len(key) + len(value) for key, value in member.records.items())
-        self._tally.add_kept(2 * _ENTRY + len(member.path) + size)
+        self._tally.add_kept(2 * ENTRY + len(member.path) + size)
 
     def _forget(self, path: bytes) -> None:
         """Let a later member of a name replace the earlier one."""
@@ -247,30 +218,18 @@ class _Unpacker:
         return path
 
 
-def _umask_of(folder: bytes) -> int:
-    """Learn the umask from a folder, since asking for it would change it for every thread."""
-    probe = folder + b"/umask"
-    os.mkdir(probe, 0o777)
-    mode = stat.S_IMODE(os.stat(probe).st_mode)
-    os.rmdir(probe)
-    return 0o777 & ~mode
-
-
 def _least_mode(path: bytes) -> int:
     # Git appends to its logs and rewrites its files, but objects and the worktree's files it replaces.
     return 0o600 if b"/.git/" in path and b"/.git/objects/" not in path else 0o400
 
 
-def _write(file: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(file, data) :]
+def _two_kinds(path: bytes) -> SessionCorrupt:
+    return SessionCorrupt(f"The session's archive has two kinds of {shown(path)}, or of a folder above it")
 
 
 def _translated(error: OSError, path: bytes) -> Exception:
     if error.errno in _CONFLICTS:
-        return SessionCorrupt(
-            f"The session's archive has two kinds of {shown(path)}, or of a folder above it"
-        )
+        return _two_kinds(path)
     if error.errno == errno.ENAMETOOLONG:
         return SessionTooLarge(f"The session's archive has too long a name: {shown(path)}")
     return error

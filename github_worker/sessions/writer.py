@@ -14,6 +14,7 @@ from github_worker.sessions.gzip import Deflater
 from github_worker.sessions.inventory import Inventory
 from github_worker.sessions.limits import Limits, Tally
 from github_worker.sessions.tar import BLOCK, Member, shown
+from github_worker.sessions.tar_encoding import encode
 
 _PIECE = 1024 * 1024
 _STORED_SIZE = 64 * 1024  # below this, a flush costs more than storing saves
@@ -115,7 +116,7 @@ class TarWriter:
         if len(member.path) - 2 > self._tally.limits.max_path:
             raise SessionTooLarge(f"The session has too deep a path: {shown(member.path)}")
         self._tally.add_file()
-        self._add(tar.encode(member, subsecond=subsecond or self._inventory.subsecond))
+        self._add(encode(member, subsecond=subsecond or self._inventory.subsecond))
 
     def _add(self, data: bytes) -> None:
         self._tally.add_unpacked(len(data))

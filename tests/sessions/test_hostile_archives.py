@@ -51,6 +51,10 @@ REFUSED: dict[str, Callable[[str], Members]] = {
     "a link to nowhere": lambda out: [link("a", "")],
     "a file without a name": lambda out: [(".", b"")],
     "a repository that is a file and a folder": lambda out: [(GIT, b"gitdir: /"), (f"{GIT}/HEAD", b"")],
+    "a nested repository in a link": lambda out: [link("v", out), ("v/.git/HEAD", b"")],
+    "a nested repository in a link, the link last": lambda out: [("v/.git/HEAD", b""), link("v", out)],
+    "a nested repository in a file": lambda out: [("v/w/.git/HEAD", b""), ("v", b"")],
+    "a workspace that is a link and a folder": lambda out: [link("workspace", out), ("workspace/a", b"")],
     "a repository that is a link and a folder": lambda out: [link(GIT, out), (f"{GIT}/HEAD", b"")],
 }
 

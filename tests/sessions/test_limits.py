@@ -16,6 +16,7 @@ from github_worker.sessions import tar
 from github_worker.sessions.inventory import Folders
 from github_worker.sessions.limits import Limits, Tally
 from github_worker.sessions.tar import Member, Owner
+from github_worker.sessions.tar_encoding import encode
 from github_worker.sessions.unpack import unpack
 from tests.sessions.archives import archive, member, names, packed, split, unpacked
 
@@ -26,7 +27,7 @@ OWNER = Owner(0, 0, b"", b"")
 def bomb(name: bytes, size: int) -> Iterator[bytes]:
     """Yield the archive of one file of zeros, made as it is read."""
     deflate = isal_zlib.compressobj(3, wbits=31)
-    yield deflate.compress(tar.encode(Member(name, tar.FILE, size, 0o644, 0, OWNER)))
+    yield deflate.compress(encode(Member(name, tar.FILE, size, 0o644, 0, OWNER)))
     for _ in range(size // MIB):
         yield deflate.compress(bytes(MIB))
     yield deflate.flush()

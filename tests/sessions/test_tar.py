@@ -19,6 +19,7 @@ from github_worker.sessions import tar
 from github_worker.sessions.limits import Limits, Tally
 from github_worker.sessions.reader import TarReader
 from github_worker.sessions.tar import Member, Owner
+from github_worker.sessions.tar_encoding import encode
 from tests.sessions.archives import archive, listing, packed, split, unpacked
 
 KINDS = [tar.FILE, tar.HARD_LINK, tar.LINK, tar.CHARACTER, tar.DEVICE, tar.FOLDER, tar.PIPE]
@@ -65,8 +66,7 @@ def content(member: Member) -> bytes:
 def written(drawn: list[Member]) -> bytes:
     """Write with our writer."""
     blocks = [
-        tar.encode(member, subsecond=True) + content(member) + bytes(-member.size % tar.BLOCK)
-        for member in drawn
+        encode(member, subsecond=True) + content(member) + bytes(-member.size % tar.BLOCK) for member in drawn
     ]
     return b"".join(blocks) + tar.END
 
@@ -187,7 +187,7 @@ def test_files_of_any_name_come_back(files: dict[str, bytes], suffix: bytes) -> 
 @pytest.mark.parametrize("size", [8**11 - 1, 8**11, 2**40])
 def test_sizes_over_eight_gigabytes_are_written(size: int) -> None:
     """A size that no octal field holds goes in a pax record."""
-    header = tar.encode(Member(b"huge", tar.FILE, size, 0o644, 0, Owner(0, 0, b"", b"")))
+    header = encode(Member(b"huge", tar.FILE, size, 0o644, 0, Owner(0, 0, b"", b"")))
     with tarfile.open(fileobj=io.BytesIO(header + tar.END)) as theirs:
         info = theirs.next()
     assert info is not None

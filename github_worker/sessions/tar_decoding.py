@@ -1,0 +1,159 @@
+"""Reads the headers of a tar archive: strictly, and without doing anything else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from github_worker.errors import SessionCorrupt
+from github_worker.sessions.tar import (
+    CHARACTER,
+    DEVICE,
+    FILE,
+    FOLDER,
+    HARD_LINK,
+    HEADERS,
+    LAYOUT,
+    LINK,
+    MAGIC,
+    MAX_OCTAL_7,
+    NANO,
+    NO_CHECKSUM,
+    PIPE,
+    SPECIALS,
+    Member,
+    Owner,
+    byte_sum,
+    shown,
+)
+
+_KINDS = {b"\0": FILE, b"7": FILE} | {
+    kind: kind for kind in (FILE, HARD_LINK, LINK, CHARACTER, DEVICE, FOLDER, PIPE, *HEADERS)
+}
+
+_RECORD_SIZE = re.compile(rb"([1-9][0-9]{0,7}) ")
+# Records that say what the next run of any writer will say otherwise, or that are taken into the member.
+TAKEN = frozenset((b"path", b"linkpath", b"size", b"mtime", b"uid", b"gid", b"uname", b"gname"))
+_VOLATILE = frozenset(
+    (
+        b"atime",
+        b"ctime",
+        b"hdrcharset",
+        b"LIBARCHIVE.creationtime",
+        b"SCHILY.dev",
+        b"SCHILY.ino",
+        b"SCHILY.nlink",
+    )
+)
+
+
+def decode(block: bytes | memoryview) -> Member | None:
+    """Read a header block, or None where it is all zeros; raise SessionCorrupt."""
+    name, mode, owner, size, mtime, checksum, kind, link, magic, names, device, prefix = LAYOUT.unpack(block)
+    if not name[0] and not any(block):
+        return None
+    if _number(checksum) != byte_sum(block) - sum(checksum) + sum(NO_CHECKSUM):
+        raise SessionCorrupt("The session's archive has a header with a wrong checksum")
+    path = _text(name)
+    if prefix[0] and magic[:6] == MAGIC[:6]:  # GNU's own magic means other fields at this place
+        path = _text(prefix) + b"/" + path
+    if kind not in _KINDS:
+        raise SessionCorrupt(f"The session's archive has a member of unknown kind {kind!r}: {shown(path)}")
+    return Member(
+        path,
+        FOLDER if kind in b"\x000" and path.endswith(b"/") else _KINDS[kind],
+        _count(size),
+        _number(mode) & 0o7777,
+        _number(mtime) * NANO,
+        _owner(owner, names),
+        _text(link),
+        _device(device) if kind in SPECIALS else (0, 0),
+    )
+
+
+def decode_records(data: bytes) -> dict[bytes, bytes]:
+    """Read the content of a pax header; raise SessionCorrupt."""
+    records: dict[bytes, bytes] = {}
+    start = 0
+    while start < len(data):
+        if not (match := _RECORD_SIZE.match(data, start)):
+            raise SessionCorrupt("The session's archive has a broken pax header")
+        end = start + int(match[1])
+        key, equals, value = data[match.end() : end - 1].partition(b"=")
+        if not key or not equals or data[end - 1 : end] != b"\n":
+            raise SessionCorrupt("The session's archive has a broken pax header")
+        records[key] = value
+        start = end
+    return records
+
+
+def apply_records(member: Member, records: Mapping[bytes, bytes]) -> None:
+    """Take pax records into the member that follows them; raise SessionCorrupt."""
+    if any(key.startswith(b"GNU.sparse.") for key in records):
+        raise SessionCorrupt(
+            f"The session's archive has a sparse file, which is not read: {shown(member.path)}"
+        )
+    member.path = records.get(b"path") or member.path
+    member.link = records.get(b"linkpath") or member.link
+    if size := records.get(b"size"):
+        member.size = _decimal(size)
+    if mtime := records.get(b"mtime"):
+        member.mtime = _nanoseconds(mtime)
+    if records.keys() & {b"uid", b"gid", b"uname", b"gname"}:
+        uid, gid, uname, gname = member.owner
+        member.owner = Owner(
+            _decimal(records[b"uid"]) if records.get(b"uid") else uid,
+            _decimal(records[b"gid"]) if records.get(b"gid") else gid,
+            records.get(b"uname", uname),
+            records.get(b"gname", gname),
+        )
+    member.records = {k: v for k, v in records.items() if k not in TAKEN and k not in _VOLATILE}
+
+
+def _text(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]
+
+
+def _number(field: bytes) -> int:
+    if field[0] in (0x80, 0xFF):  # GNU's base-256
+        value = int.from_bytes(field[1:], "big")
+        return value if field[0] == 0x80 else value - (1 << 8 * (len(field) - 1))
+    digits = field.partition(b"\0")[0].strip(b" ")
+    if not digits:
+        return 0
+    if not digits.isdigit() or b"8" in digits or b"9" in digits:
+        raise SessionCorrupt("The session's archive has a header with a broken number")
+    return int(digits, 8)
+
+
+def _count(field: bytes) -> int:
+    if (value := _number(field)) < 0:
+        raise SessionCorrupt("The session's archive has a header with a negative number")
+    return value
+
+
+@lru_cache(maxsize=256)
+def _owner(ids: bytes, names: bytes) -> Owner:
+    return Owner(_count(ids[:8]), _count(ids[8:]), _text(names[:32]), _text(names[32:]))
+
+
+def _device(field: bytes) -> tuple[int, int]:
+    major, minor = _count(field[:8]), _count(field[8:])
+    if max(major, minor) > MAX_OCTAL_7:
+        raise SessionCorrupt("The session's archive has an impossible device number")
+    return major, minor
+
+
+def _decimal(value: bytes) -> int:
+    if not re.fullmatch(rb"[0-9]{1,20}", value):
+        raise SessionCorrupt("The session's archive has a pax header with a broken number")
+    return int(value)
+
+
+def _nanoseconds(value: bytes) -> int:
+    match = re.fullmatch(rb"(-?)([0-9]{1,20})(?:\.([0-9]*))?", value)
+    if not match:
+        raise SessionCorrupt("The session's archive has a pax header with a broken time")
+    amount = int(match[2]) * NANO + int((match[3] or b"")[:9].ljust(9, b"0"))
+    return -amount if match[1] else amount
