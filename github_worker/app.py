@@ -44,6 +44,7 @@ from github_worker.redaction import Secret, scrub
 from github_worker.settings import Settings
 
 _RETRY_AFTER = 1  # seconds: another replica is probably idle, or this one restarts at once
+_MOST_SAID = 500  # characters of what is wrong with a body, which may have chosen them
 _GETS = ("/health", "/status", "/openapi.json")
 _ENDPOINTS = ", ".join([f"POST /{operation}" for operation in REQUESTS] + [f"GET {path}" for path in _GETS])
 
@@ -183,7 +184,7 @@ def decode(kind: type[contract.Request], body: bytes, settings: Settings) -> con
     try:
         job = decode_request(kind, body)
     except ValueError as error:
-        raise InvalidRequest(str(error)) from None
+        raise InvalidRequest(str(error)[:_MOST_SAID]) from None
     url: str | None = getattr(job, "repo_url", None)
     if url is not None and not settings.allows(origin := RepositoryUrl.parse(url).origin):
         raise InvalidRequest(f"`repoUrl` is on {origin}, which is not among the allowed hosts")

@@ -53,7 +53,7 @@ class ConsoleFormatter(logging.Formatter):
         """Write a record, with its traceback on lines of their own."""
         head, *rest = super().format(record).split("\n")
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
-        return scrub("\n".join([head + fields, *rest]))
+        return "\n".join(_printable(scrub(line)) for line in [head + fields, *rest])
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -63,6 +63,11 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
         for name, value in fields.items()
         if value is not None
     }
+
+
+def _printable(line: str) -> str:
+    """Escape what would move a terminal's cursor: a path in a message may hold anything."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
 
 
 def _log_uncaught(

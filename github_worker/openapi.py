@@ -18,6 +18,7 @@ from github_worker.contract import (
     Request,
     Status,
 )
+from github_worker.contract.fields import VISIBLE_ASCII
 from github_worker.errors import Refusal, job_errors
 from github_worker.redaction import Secret
 
@@ -122,7 +123,7 @@ def _secret(kind: type) -> Json:
     if kind is ModelCredentials:
         return {"anyOf": [{"type": "string", "minLength": 1}, {"type": "object"}], "writeOnly": True}
     if kind is Secret:
-        return {"type": "string", "minLength": 1, "format": "password", "writeOnly": True}
+        return {"type": "string", "pattern": VISIBLE_ASCII, "format": "password", "writeOnly": True}
     raise NotImplementedError(f"{kind.__name__} has no schema")
 
 

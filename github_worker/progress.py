@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from github_worker.contract import AnyEvent, Progress, Warned
 from github_worker.redaction import scrub
 
-_INTERVAL = 0.34  # seconds between two counts of a stage: with its last one, at most four a second
+_INTERVAL = (
+    0.34  # seconds from a stage's beginning or count to its next: with the last, four a second at most
+)
 Value = TypeVar("Value")
 
 
@@ -23,11 +25,14 @@ class Report:
         self._began = self._counted = self._clock()
         self.stage: str | None = None
         self.timings: dict[str, int] = {}
+        # What stays done whatever becomes of the job, by its names on the wire.
+        self.achieved: dict[str, Any] = {}
 
     def __call__(self, stage: str, message: str) -> None:
         """Begin a stage."""
         self._end_stage()
-        self.stage, self._began, self._counted = stage, self._clock(), 0.0
+        self.stage = stage
+        self._began = self._counted = self._clock()
         self._send(Progress(stage=stage, message=scrub(message)))
 
     def count(self, message: str, received: int, total: int | None, bytes: int | None = None) -> None:

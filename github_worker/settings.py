@@ -17,6 +17,7 @@ from github_worker.redaction import Secret
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _CLOUDS = ("AWS_", "GOOGLE_", "AZURE_")
+_SECRET = re.compile("KEY|SECRET|TOKEN|CREDENTIALS")
 # Files that the clouds' own libraries look for; they hold no value of ours.
 _CLOUDS_OWN_FILES = {
     "AWS_CONFIG_FILE",
@@ -35,7 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     tmp_dir: Path
     storage_worker_url: str | None
     storage_url: str | None
-    storage_options: Mapping[str, Secret]
+    storage_options: Mapping[str, Secret | str]
     storage_timeout: float
     worker_tokens: tuple[Secret, ...]
     git_allowed_hosts: tuple[str, ...]
@@ -124,10 +125,11 @@ class _Reader:
     def optional(self, name: str, parse: Callable[[str], Value]) -> Value | None:
         return self.value(name, "", parse) if self._text(name) else None
 
-    def cloud_options(self) -> dict[str, Secret]:
+    def cloud_options(self) -> dict[str, Secret | str]:
         given = {name for name in self._env if name.startswith(_CLOUDS)} - _CLOUDS_OWN_FILES
         names = {name.removesuffix("_FILE") for name in given}
-        return {name.lower(): Secret(text) for name in sorted(names) if (text := self._text(name))}
+        texts = {name: text for name in sorted(names) if (text := self._text(name))}
+        return {name.lower(): Secret(text) if _SECRET.search(name) else text for name, text in texts.items()}
 
     def _text(self, name: str) -> str:
         file = self._env.get(f"{name}_FILE")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.git_server import GitServer
 from tests.support.model import Model
@@ -14,6 +15,11 @@ from tests.support.worker import RestartLoop, Worker
 
 WRITE_TOKEN = "write-token-0123456789"
 READ_TOKEN = "read-token-0123456789"
+
+# scripts/fuzz takes the long one; deadlines would only measure the machine.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("suite"), max_examples=2000, print_blob=True)
+settings.load_profile("suite")
 
 
 @pytest.fixture

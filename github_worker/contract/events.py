@@ -86,6 +86,9 @@ def encode_event(event: AnyEvent) -> bytes:
 
 
 def decode_event(data: str | bytes) -> AnyEvent:
-    """Decode one event; raise msgspec.ValidationError when it is none."""
-    event: AnyEvent = msgspec.json.decode(data, type=AnyEvent)
+    """Decode one event; raise ValueError when it is none."""
+    try:
+        event: AnyEvent = msgspec.json.decode(data, type=AnyEvent)
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
     return event

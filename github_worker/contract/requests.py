@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from github_worker.contract.fields import (
+    AnyRepositoryUrl,
     Branch,
     Depth,
     Directory,
@@ -45,7 +46,7 @@ class CloneRepository(Request, frozen=True, kw_only=True):
     operation, result = "clone-repository", Cloned
 
     session_id: SessionId
-    repo_url: str
+    repo_url: AnyRepositoryUrl
     branch: Branch | None = None
     directory: Directory | None = None
     access_token: Secret | None = None
@@ -64,7 +65,7 @@ class CreateBranch(Request, frozen=True, kw_only=True):
     session_id: SessionId
     user_request: Text
     base_branch: Branch
-    repo_url: str | None = None
+    repo_url: AnyRepositoryUrl | None = None
     claude_credentials: ModelCredentials | None = None
     access_token: Secret = msgspec.field(name="githubAccessToken")
 
@@ -93,7 +94,7 @@ class InitSession(Request, frozen=True, kw_only=True):
     operation, result = "init-session", SessionInitialised
 
     session_id: SessionId
-    repo_url: str
+    repo_url: AnyRepositoryUrl
     branch: Branch | None = None
     directory: Directory | None = None
     user_request: Text

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 
-from github_worker.contract.fields import ModelCredentials
+from github_worker.contract.fields import VISIBLE_ASCII, ModelCredentials
 from github_worker.contract.pull_requests import AutoPullRequest, CreatePullRequest, MergePullRequest
 from github_worker.contract.requests import (
     CloneRepository,
@@ -70,8 +71,11 @@ def _decode_secret(kind: type, value: Any) -> Any:
         value = msgspec.json.encode(value).decode()
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a string that is not empty")
-    if not value.isprintable() and not (kind is ModelCredentials and value.lstrip().startswith("{")):
-        raise ValueError("must have no control characters")
+    if kind is ModelCredentials:
+        if not (value.isprintable() or value.lstrip().startswith("{")):
+            raise ValueError("must have no control characters")
+    elif not re.search(VISIBLE_ASCII, value):
+        raise ValueError("must be visible ASCII characters, as a header takes no others")
     return kind(value)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import UnsupportedRepository
+from github_worker.git.config_syntax import variables
 
 # What changes how a file's bytes become a blob, so that a commit here is the commit git would make.
 _KEPT = ("filemode", "autocrlf", "eol", "symlinks", "ignorecase", "precomposeunicode")
@@ -16,12 +16,14 @@ _CORE = """[core]
 	bare = false
 	logallrefupdates = true
 """
+# A push packs new objects alone: few large ones are alike, and to compare each with ten others takes seconds.
+_WORKING = """[pack]
+	windowmemory = 2097152
+[core]
+	repositoryformatversion = 0
+	bare = false
+"""
 _WORD = re.compile(r"[A-Za-z0-9]+")
-_SECTION = re.compile(r'\[([A-Za-z0-9.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\]\s*')
-_VARIABLE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s*(?:=\s*(.*))?$")
-_VALUE = re.compile(r'"((?:[^"\\]|\\.)*)"?|\\(.)|([^"\\#;]+)|[#;].*')
-_BACKSLASH = re.compile(r"\\(.)")
-_ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
 
 
 class RepositoryConfig:
@@ -33,7 +35,7 @@ class RepositoryConfig:
     def __init__(self, text: str) -> None:
         self.text = text
         self._values: dict[str, list[str]] = {}
-        for key, value in _variables(text):
+        for key, value in variables(text):
             self._values.setdefault(key, []).append(value)
 
     def get(self, key: str) -> str | None:
@@ -56,18 +58,28 @@ class RepositoryConfig:
             raise UnsupportedRepository("Sparse checkouts are not supported: files are missing")
 
     def tracking(self, branch: str) -> RepositoryConfig:
-        """Return this config with `branch` following its namesake on origin, all else byte for byte."""
+        """Return this config with `branch` following its namesake on origin, all else byte for byte.
+
+        A file that git refuses comes back as it is.
+        """
         followed = "" if self.get(f"branch.{branch}.merge") else _tracking(branch)
         known = {"*", branch} & {_fetched(refspec) for refspec in self._values.get("remote.origin.fetch", ())}
         fetched = "" if known else f'[remote "origin"]\n\tfetch = {_refspec(branch)}\n'
-        end = "" if not self.text or self.text.endswith("\n") else "\n"
-        return RepositoryConfig(f"{self.text}{end}{fetched}{followed}") if followed or fetched else self
+        if not (added := fetched + followed):
+            return self
+        # The last line may go on, or git may refuse the file: then nothing can follow.
+        meant = [*variables(self.text), *variables(added)]
+        joined = (self.text + end + added for end in self._ends())
+        return next((RepositoryConfig(text) for text in joined if [*variables(text)] == meant), self)
+
+    def _ends(self) -> tuple[str, ...]:
+        return ("", "\n") if not self.text or self.text.endswith("\n") else ("\n", "\n\n")
 
     def working(self, url: RepositoryUrl) -> str:
         """Return the config that libgit2 works by: origin and the kept words of this one, nothing else."""
         kept = {name: self.get(f"core.{name}") for name in _KEPT}
         words = [f"\t{name} = {word}\n" for name, word in kept.items() if word and _WORD.fullmatch(word)]
-        return f"[core]\n\trepositoryformatversion = 0\n\tbare = false\n{''.join(words)}{_origin(url, '*')}"
+        return f"{_WORKING}{''.join(words)}{_origin(url, '*')}"
 
 
 def cloned(url: RepositoryUrl, branch: str, *, single: bool) -> RepositoryConfig:
@@ -97,33 +109,3 @@ def _value_of(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _variables(text: str) -> Iterator[tuple[str, str]]:
-    section = ""
-    for line in re.sub(r"\\\r?\n", "", text).splitlines():
-        rest = line.strip()
-        if header := _SECTION.match(rest):
-            name, subsection = header[1].lower(), header[2]
-            section = name if subsection is None else f"{name}.{_BACKSLASH.sub(_plain, subsection)}"
-            rest = rest[header.end() :]
-        if variable := _VARIABLE.match(rest):
-            yield f"{section}.{variable[1].lower()}", _value(variable[2])
-
-
-def _value(raw: str | None) -> str:
-    if raw is None:
-        return "true"
-    parts = [
-        _unescape(quoted) if quoted else _ESCAPES.get(escape, escape) if escape else plain
-        for quoted, escape, plain in _VALUE.findall(raw)
-    ]
-    return "".join(parts).rstrip() if not raw.rstrip().endswith('"') else "".join(parts)
-
-
-def _unescape(quoted: str) -> str:
-    return _BACKSLASH.sub(lambda match: _ESCAPES.get(match[1], match[1]), quoted)
-
-
-def _plain(match: re.Match[str]) -> str:
-    return match[1]

@@ -46,17 +46,21 @@ _NAMES = {
 }
 
 
-def backend_at(url: str, options: Mapping[str, Secret], timeout: float) -> ObjectStore:
+def backend_at(url: str, options: Mapping[str, Secret | str], timeout: float) -> ObjectStore:
     """Open what `url` names; raise obstore's errors, OSError or ValueError where it cannot be."""
     scheme = urlsplit(url).scheme
     if scheme == "file":
         return LocalStore.from_url(url, mkdir=True)
     known = _NAMES[scheme].split()
-    config: Any = {name: secret.reveal() for name, secret in options.items() if name in known}
+    config: Any = {name: _revealed(value) for name, value in options.items() if name in known}
     client = _client(timeout)
-    if any(secret.reveal().startswith("http://") for secret in options.values()):
+    if any(_revealed(value).startswith("http://") for value in options.values()):
         client["allow_http"] = True
     return from_url(url, config=config, client_options=client, retry_config=_retries(timeout))
+
+
+def _revealed(value: Secret | str) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 def _client(timeout: float) -> ClientConfig:

@@ -25,6 +25,7 @@ from github_worker.sessions.placement import (
     WORKSPACE,
     Kind,
     in_tree,
+    is_rules,
     repository_aside,
 )
 from github_worker.sessions.reader import TarReader
@@ -161,6 +162,9 @@ class _Unpacker:
         for path in self._links:
             if not in_tree(path, Kind.LINK) and os.path.lexists(self._disk.tree + b"/" + path):
                 raise _two_kinds(path)
+        for path in self.inventory.specials:
+            if os.path.lexists(self._where(path, Kind.FILE)):
+                raise _two_kinds(path)
         self._refuse_misplaced()
 
     def _refuse_misplaced(self) -> None:
@@ -172,6 +176,8 @@ class _Unpacker:
 
     def _make_links(self) -> None:
         for path, member in self._links.items():
+            if is_rules(path):
+                self.inventory.rule_links.add(path)
             try:
                 self._disk.make_link(self._where(path, Kind.LINK), member.link, member.mtime)
             except OSError as error:

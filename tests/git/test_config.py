@@ -69,6 +69,7 @@ def test_the_working_config_has_origin_and_nothing_hostile(tmp_path: Path) -> No
     lines = git("config", "--file", file, "--list").decode().splitlines()
     listed = dict(line.split("=", 1) for line in lines)
     assert listed == {
+        "pack.windowmemory": "2097152",
         "core.repositoryformatversion": "0",
         "core.bare": "false",
         "core.filemode": "false",

@@ -25,7 +25,7 @@ VALID: dict[str, dict[str, Any]] = {
     "merge-pull-request": PLACE | TOKEN | {"pullNumber": 1},
     "auto-pull-request": PLACE | TOKEN | {"branch": "a", "base": "main"},
 }
-NOT_A_BRANCH = ("", "a..b", "-a", "a b", "a.lock", "refs/heads/a", "a\n", 1, [])
+NOT_A_BRANCH: tuple[Any, ...] = ("", "a..b", "-a", "a b", "a.lock", "refs/heads/a", "a\n", 1, [])
 NOT_A_LINE = ("", "a\nb", "<a>", 1)
 WRONG: dict[str, tuple[Any, ...]] = {
     "sessionId": ("", "..", "a..b", "/a", "a/b", "-a", "a" * 129, "a\n", 1, None, {}),
@@ -151,7 +151,7 @@ def test_the_token_under_both_names_is_refused(client: httpx.Client) -> None:
 )
 def test_a_job_without_a_valid_token_is_refused(client: httpx.Client, authorization: str | None) -> None:
     """No job starts for whoever lacks the service's token."""
-    headers = {} if authorization is None else {"Authorization": authorization.encode()}
+    headers = [] if authorization is None else [(b"Authorization", authorization.encode())]
     response = httpx.post(f"{client.base_url}/commit-and-push", headers=headers, trust_env=False)
     assert_refused(response, 401, "unauthorized", "token")
     assert response.headers["WWW-Authenticate"] == "Bearer"

@@ -7,6 +7,7 @@ import tarfile
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from isal import isal_zlib
@@ -96,7 +97,7 @@ def test_copies_of_hard_links_count(tmp_path: Path) -> None:
     ],
     ids=["links", "folders", "pipes", "odd modes"],
 )
-def test_what_is_held_in_memory_is_limited(fields: dict[str, str], tmp_path: Path) -> None:
+def test_what_is_held_in_memory_is_limited(fields: dict[str, Any], tmp_path: Path) -> None:
     """A session of nothing but oddities cannot use the memory up."""
     members = [member(f"{number}", **fields) for number in range(300)]
     with pytest.raises(SessionTooLarge, match="memory"):

@@ -8,6 +8,7 @@ import socket
 import tarfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,7 +113,7 @@ def test_an_object_that_comes_late_is_archived(session: Unpacked, gate: str) -> 
         path.parent.mkdir()
         path.write_text("late")
 
-    gates = {gate: write}
+    gates: dict[str, Any] = {gate: write}
     found = names(packed(session, **gates))
     assert LATER in found
     assert len(found) == len(set(found))
@@ -125,17 +126,20 @@ def test_a_wait_that_raises_ends_the_archive(session: Unpacked, gate: str) -> No
     def fail() -> None:
         raise InterruptedError(gate)
 
+    gates: dict[str, Any] = {gate: fail}
     with pytest.raises(InterruptedError, match=gate):
-        packed(session, **{gate: fail})
+        packed(session, **gates)
 
 
 def test_objects_are_sent_while_the_checkout_runs(session: Unpacked) -> None:
     """What is ready does not wait for what is not."""
     (session.folders.tree / PACK).write_bytes(os.urandom(3_000_000))
     ready = threading.Event()
-    pieces = pack(
-        session.folders, session.inventory, Limits(), before_worktree=ready.wait, before_tail=nothing
-    )
+
+    def wait() -> None:
+        ready.wait()
+
+    pieces = pack(session.folders, session.inventory, Limits(), before_worktree=wait, before_tail=nothing)
     sent = 0
     while sent < 3_000_000:
         piece = next(pieces)

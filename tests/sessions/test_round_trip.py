@@ -16,7 +16,7 @@ from tests.sessions.archives import REPOSITORY, Unpacked, archive, listing, memb
 
 GIT = f"{REPOSITORY}/.git"
 
-KEPT = {
+KEPT: dict[str, list[tarfile.TarInfo | tuple[str, bytes]]] = {
     "a file": [("workspace/notes.txt", b"hello")],
     "an empty file": [("workspace/empty", b"")],
     "a large file": [
@@ -127,7 +127,7 @@ def test_what_gnu_tar_wrote_comes_back(format: str, names: list[str], tmp_path: 
     (source / "workspace" / "link").symlink_to("/nowhere")
     os.link(source / "workspace" / "file", source / "workspace" / "same")
     before, after = tmp_path / "before.tgz", tmp_path / "after.tgz"
-    command = ["tar", "--sort=name", f"--format={format}", "-czf", before, "-C", source, *names]
+    command = ["tar", "--sort=name", f"--format={format}", "-czf", str(before), "-C", str(source), *names]
     subprocess.run(command, check=True)
     after.write_bytes(packed(unpacked(tmp_path / "session", before.read_bytes())))
     assert _seen_by_tar(after) == _seen_by_tar(before)
@@ -150,7 +150,7 @@ def test_gnu_tar_unpacks_every_name(locale: str, tmp_path: Path) -> None:
     session = unpacked(tmp_path / "session", archive(*members))
     out = tmp_path / "out"
     out.mkdir()
-    command = ["tar", "-xz", "--warning=no-unknown-keyword", "-C", out]
+    command = ["tar", "-xz", "--warning=no-unknown-keyword", "-C", str(out)]
     done = subprocess.run(
         command, input=packed(session), check=True, capture_output=True, env={"LC_ALL": locale}
     )

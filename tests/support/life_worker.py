@@ -77,7 +77,12 @@ class ScriptedOperations:
 
     async def count(self, number: int, report: Report) -> None:
         """Send warnings from another thread, one after the other, with one from the loop at the end."""
-        await asyncio.to_thread(lambda: [report.warning("n", str(n)) for n in range(number)])
+
+        def warn() -> None:
+            for each in range(number):
+                report.warning("n", str(each))
+
+        await asyncio.to_thread(warn)
         report.warning("n", str(number))
 
     async def flood(self, kilobytes: int, report: Report) -> None:

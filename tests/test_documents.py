@@ -1,0 +1,98 @@
+"""What the documents say, held against the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from github_worker.contract import REQUESTS
+from github_worker.settings import from_env
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "CLAUDE.md", *sorted((ROOT / "docs").glob("*.md"))]
+CODE = re.compile(r"`([^`]+)`")
+WITHOUT_DEFAULT = {
+    "STORAGE_WORKER_URL",
+    "STORAGE_URL",
+    "GITHUB_WORKER_TOKEN",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
+}
+
+
+class Recorder(dict[str, str]):
+    """An empty environment that remembers which variables it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # of one kind
+        """Remember the name."""
+        self.asked.add(name.removesuffix("_FILE"))
+        return default
+
+
+def rows(heading: str) -> Iterator[list[str]]:
+    """Yield the cells of each row of the README's table whose first heading this is."""
+    _, _, table = README.partition(f"| {heading} |")
+    for line in table.splitlines()[2:]:
+        if not line.startswith("|"):
+            return
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def documented_variables() -> Mapping[str, str | None]:
+    """Return the README's variables with their defaults."""
+    found: dict[str, str | None] = {}
+    for variables, default, *_ in rows("variable"):
+        names, defaults = CODE.findall(variables), CODE.findall(default)
+        each = defaults if len(defaults) == len(names) else [*defaults, None][:1] * len(names)
+        found |= dict(zip(names, each, strict=True))
+    return found
+
+
+def test_the_readme_lists_the_variables_that_are_read() -> None:
+    """Not one more, and not one less."""
+    env = Recorder()
+    from_env(env)
+    assert documented_variables().keys() == env.asked
+
+
+@pytest.mark.parametrize("name", documented_variables())
+def test_a_default_is_what_the_readme_says(name: str) -> None:
+    """To set a variable to its default is to leave it out; those without one are known."""
+    default = documented_variables()[name]
+    assert (default is None) == (name in WITHOUT_DEFAULT)
+    assert default is None or from_env({name: default}) == from_env({})
+
+
+def test_the_readme_lists_the_endpoints() -> None:
+    """Each is there, with required fields that are fields of it."""
+    endpoints = {
+        CODE.findall(row[0])[0].removeprefix("POST /"): row[2] for row in rows("endpoint") if "POST" in row[0]
+    }
+    assert endpoints.keys() == REQUESTS.keys()
+    for operation, fields in endpoints.items():
+        names = {field.encode_name for field in msgspec.structs.fields(REQUESTS[operation])}
+        required = {
+            field.encode_name for field in msgspec.structs.fields(REQUESTS[operation]) if field.required
+        }
+        assert required <= set(CODE.findall(fields)) <= names
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_document_points_to_is_there(document: Path) -> None:
+    """Endpoints are endpoints, and paths are paths."""
+    text = document.read_text()
+    assert set(re.findall(r"POST /([a-z-]+)", text)) <= REQUESTS.keys()
+    folders = ("github_worker", "clients", "tests", "scripts", "examples", "docs", "bench", ".ci")
+    paths = {
+        code for code in CODE.findall(text) if code.startswith(tuple(f"{folder}/" for folder in folders))
+    }
+    assert {path for path in paths if not (ROOT / path.split()[0].split("::")[0]).exists()} == set()

@@ -1,0 +1,101 @@
+"""Secrets that do not show, and text that is rid of them."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import gc
+import logging
+from urllib.parse import quote
+
+import pytest
+
+from github_worker.redaction import MASK, Secret, scrub
+
+VALUE = "s3cret/value+with=odd&chars"
+
+
+@pytest.fixture
+def secret() -> Secret:
+    """Return a secret that is alive for a test."""
+    return Secret(VALUE)
+
+
+def test_a_secret_shows_itself_in_one_way_alone(secret: Secret, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither formatting nor logging has it; `reveal` has."""
+    logging.getLogger("test").warning("%s %r", secret, [secret])
+    shown = f"{secret} {secret!r} {[secret]} {caplog.text} {copy.copy(secret)}"
+    assert VALUE not in shown
+    assert MASK in shown
+    assert secret.reveal() == VALUE
+
+
+def test_a_secret_cannot_be_looked_into(secret: Secret) -> None:
+    """What prints an object's attributes finds none, and an empty one is false."""
+    assert not hasattr(secret, "__dict__")
+    assert secret
+    assert not Secret("")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        VALUE,
+        quote(VALUE, safe=""),
+        base64.b64encode(VALUE.encode()).decode(),
+        base64.b64encode(f"x-access-token:{VALUE}".encode()).decode(),
+    ],
+    ids=["plain", "quoted", "base64", "basic"],
+)
+def test_every_form_of_a_secret_is_masked(secret: Secret, form: str) -> None:
+    """As often as it is there."""
+    assert scrub(f"<{form}> and {form}") == f"<{MASK}> and {MASK}"
+
+
+def test_each_line_of_a_secret_is_masked() -> None:
+    """A key of many lines comes back one line at a time."""
+    key = Secret("-----BEGIN KEY-----\nfirst-line\nsecond-line\nab\n")
+    assert scrub("got second-line, ab") == f"got {MASK}, ab"
+    assert key
+
+
+def test_a_longer_secret_is_masked_before_what_it_contains() -> None:
+    """No end of it is left over."""
+    secrets = [Secret("token-1"), Secret("token-1-and-more")]
+    assert scrub("token-1-and-more") == MASK
+    assert len(secrets) == 2
+
+
+def test_a_short_secret_masks_no_innocent_words() -> None:
+    """Five characters are found by chance."""
+    secret = Secret("token")
+    assert scrub("the token") == "the token"
+    assert secret
+
+
+def test_a_secret_is_forgotten_with_its_last_holder() -> None:
+    """What nobody holds any more is not kept for masking."""
+    secret = Secret("held-for-a-while")
+    assert scrub("held-for-a-while") == MASK
+    del secret
+    gc.collect()
+    assert scrub("held-for-a-while") == "held-for-a-while"
+
+
+@pytest.mark.parametrize(
+    ("text", "scrubbed"),
+    [
+        ("https://user:pass@host/x", f"https://{MASK}@host/x"),
+        ("to http://token@host:80/ and ssh://git@host", f"to http://{MASK}@host:80/ and ssh://{MASK}@host"),
+        ("https://host/a@b", "https://host/a@b"),
+        ("mail me@example.com", "mail me@example.com"),
+    ],
+)
+def test_user_info_of_urls_is_masked(text: str, scrubbed: str) -> None:
+    """Whoever's it is."""
+    assert scrub(text) == scrubbed
+
+
+def test_what_is_scrubbed_can_be_encoded() -> None:
+    """The bytes of a name that is not UTF-8 are escaped."""
+    assert scrub("caf\udce9") == "caf\\udce9"

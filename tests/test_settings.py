@@ -1,0 +1,193 @@
+"""Each variable: its default, what it may be, and a sentence that names it when it is something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from github_worker.errors import ConfigurationError
+from github_worker.redaction import Secret
+from github_worker.settings import Settings, from_env
+
+GIB = 2**30
+# variable: field, default, then a text and what it means
+READ: dict[str, tuple[str, Any, str, Any]] = {
+    "HOST": ("host", "0.0.0.0", "127.0.0.1", "127.0.0.1"),  # noqa: S104 (a default is no binding)
+    "PORT": ("port", 5002, " 0 ", 0),
+    "TMP_DIR": ("tmp_dir", Path("/tmp"), "/", Path("/")),
+    "STORAGE_WORKER_URL": ("storage_worker_url", None, "http://storage:3000/", "http://storage:3000"),
+    "STORAGE_URL": ("storage_url", None, "s3://bucket/prefix/", "s3://bucket/prefix"),
+    "STORAGE_TIMEOUT": ("storage_timeout", 60.0, "0.5", 0.5),
+    "GIT_ALLOWED_HOSTS": (
+        "git_allowed_hosts",
+        ("github.com",),
+        "GitHub.com, http://127.0.0.1:3000/,[::1]:8080,*",
+        ("github.com", "http://127.0.0.1:3000", "[::1]:8080", "*"),
+    ),
+    "GIT_TIMEOUT": ("git_timeout", 60.0, "86400", 86400.0),
+    "GITHUB_API_URL": (
+        "github_api_url",
+        "https://api.github.com",
+        "https://ghe/api/v3/",
+        "https://ghe/api/v3",
+    ),
+    "BRANCH_PREFIX": ("branch_prefix", "webedt/", "bot-", "bot-"),
+    "GIT_COMMITTER_NAME": ("committer_name", "GitHub Worker", "Zoë", "Zoë"),
+    "GIT_COMMITTER_EMAIL": ("committer_email", "worker@github-worker.local", "a@b", "a@b"),
+    "NAMING_MODEL": ("naming_model", "claude-haiku-4-5", "claude-x", "claude-x"),
+    "NAMING_TIMEOUT": ("naming_timeout", 15.0, "3", 3.0),
+    "ANTHROPIC_BASE_URL": ("anthropic_base_url", None, "https://model", "https://model"),
+    "JOB_TIMEOUT": ("job_timeout", 900.0, "60", 60.0),
+    "MAX_SESSION_BYTES": ("max_session_bytes", 8 * GIB, "512MiB", GIB // 2),
+    "MAX_SESSION_FILES": ("max_session_files", 1_000_000, "10", 10),
+    "LOG_LEVEL": ("log_level", "info", "DEBUG", "debug"),
+    "LOG_FORMAT": ("log_format", "json", "console", "console"),
+}
+NOT_SECONDS = ("0", "-1", "1e3", "nan", "86401", "1m")
+NOT_A_URL = ("github.com", "ftp://host", "https://", "https://host?x=1", "https://host/#x")
+NOT_A_LINE = ("a\nb", "a <b>", "\x1b[31m")
+WRONG: dict[str, tuple[str, ...]] = {
+    "PORT": ("-1", "65536", "http", "5_002", "1.5"),
+    "TMP_DIR": ("/no/such/folder", "/dev/null"),
+    "STORAGE_WORKER_URL": NOT_A_URL,
+    "STORAGE_URL": ("bucket", "ftp://host", "s3://", "http://bucket"),
+    "STORAGE_TIMEOUT": NOT_SECONDS,
+    "GITHUB_WORKER_TOKEN": ("a,b,c", ","),
+    "GIT_ALLOWED_HOSTS": (",", "github.com/octo", "user@github.com", "ssh://github.com", "git hub"),
+    "GIT_TIMEOUT": NOT_SECONDS,
+    "GITHUB_API_URL": NOT_A_URL,
+    "BRANCH_PREFIX": ("-x", "a b/", "refs/", "a..b", "/"),
+    "GIT_COMMITTER_NAME": NOT_A_LINE,
+    "GIT_COMMITTER_EMAIL": NOT_A_LINE,
+    "NAMING_TIMEOUT": NOT_SECONDS,
+    "ANTHROPIC_BASE_URL": NOT_A_URL,
+    "JOB_TIMEOUT": NOT_SECONDS,
+    "MAX_SESSION_BYTES": ("0", "8 GB", "-1", "1.5 GiB", "much"),
+    "MAX_SESSION_FILES": ("0", "-1", "many"),
+    "LOG_LEVEL": ("loud",),
+    "LOG_FORMAT": ("JSON ", "xml"),
+}
+SECRETS = ("GITHUB_WORKER_TOKEN", "ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_KEY")
+VALUE = "do-not-show-me"
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_variable_has_a_default_and_may_be_set(name: str) -> None:
+    """Unset and empty mean the default; spaces around a value do not count."""
+    field, default, text, meaning = READ[name]
+    assert getattr(from_env({}), field) == default
+    assert getattr(from_env({name: " "}), field) == default
+    assert getattr(from_env({name: text}), field) == meaning
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
+def test_a_wrong_value_stops_the_start(name: str, text: str) -> None:
+    """The message begins with the variable."""
+    with pytest.raises(ConfigurationError, match=f"^{name} "):
+        from_env({name: text})
+
+
+@pytest.mark.parametrize("name", [*READ, *SECRETS])
+def test_a_value_may_come_from_a_file(name: str, tmp_path: Path) -> None:
+    """`NAME_FILE` is read, without the line break at its end."""
+    text = READ[name][2] if name in READ else VALUE
+    file = tmp_path / "value"
+    file.write_text(f"{text}\n")
+    assert _plain(from_env({f"{name}_FILE": str(file)})) == _plain(from_env({name: text}))
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"])
+def test_a_file_that_cannot_be_read_stops_the_start(content: bytes | None, tmp_path: Path) -> None:
+    """It is the variable with the file's name that is wrong."""
+    file = tmp_path / "value"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"^GITHUB_WORKER_TOKEN_FILE cannot be read"):
+        from_env({"GITHUB_WORKER_TOKEN_FILE": str(file)})
+
+
+def test_a_variable_and_its_file_are_not_both_set(tmp_path: Path) -> None:
+    """Nobody is left to guess which of them counts."""
+    with pytest.raises(ConfigurationError, match="ANTHROPIC_API_KEY and ANTHROPIC_API_KEY_FILE"):
+        from_env({"ANTHROPIC_API_KEY": VALUE, "ANTHROPIC_API_KEY_FILE": str(tmp_path / "key")})
+
+
+def test_two_stores_are_one_too_many() -> None:
+    """Both are named."""
+    with pytest.raises(ConfigurationError, match="STORAGE_WORKER_URL and STORAGE_URL"):
+        from_env({"STORAGE_WORKER_URL": "http://storage", "STORAGE_URL": "s3://bucket"})
+
+
+def test_without_a_store_there_is_an_embedded_one() -> None:
+    """For trying things out."""
+    assert from_env({}).embedded_store
+    assert not from_env({"STORAGE_URL": "file:///sessions"}).embedded_store
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_does_not_show(name: str) -> None:
+    """Whoever prints the settings learns nothing."""
+    settings = from_env({name: VALUE})
+    assert VALUE not in f"{settings} {settings!r}"
+    assert VALUE in str(_plain(settings))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["GITHUB_WORKER_TOKEN", "STORAGE_WORKER_URL", "STORAGE_URL", "GITHUB_API_URL", "ANTHROPIC_BASE_URL"],
+)
+def test_an_error_shows_no_secret(name: str) -> None:
+    """A value with a password in it is not repeated."""
+    with pytest.raises(ConfigurationError) as wrong:
+        from_env({name: "ftp://user:password@host, b, c"})
+    assert "password" not in str(wrong.value)
+
+
+def test_two_tokens_are_taken_while_one_replaces_the_other() -> None:
+    """Separated by a comma."""
+    tokens = from_env({"GITHUB_WORKER_TOKEN": "old-token, new-token"}).worker_tokens
+    assert [token.reveal() for token in tokens] == ["old-token", "new-token"]
+    assert from_env({}).worker_tokens == ()
+
+
+def test_the_clouds_variables_go_to_the_store(tmp_path: Path) -> None:
+    """All of them as they are, but for those whose own name ends so and names a file of the cloud's."""
+    (tmp_path / "key").write_text(VALUE)
+    env = {"AWS_REGION": "eu-1", "AWS_SECRET_ACCESS_KEY_FILE": str(tmp_path / "key"), "AWS_CONFIG_FILE": "/x"}
+    options = from_env(env | {"GOOGLE_BUCKET": "", "HOME": "/root"}).storage_options
+    assert _plain(options) == {"aws_region": "eu-1", "aws_secret_access_key": VALUE}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "origin", "allowed"),
+    [
+        ("github.com", "https://github.com", True),
+        ("github.com", "http://github.com", False),
+        ("github.com", "https://github.com:8443", False),
+        ("github.com", "https://api.github.com", False),
+        ("github.com", "https://evil.example", False),
+        ("github.com:8443", "https://github.com:8443", True),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000", True),
+        ("http://127.0.0.1:3000", "https://127.0.0.1:3000", False),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3001", False),
+        ("https://[::1]", "https://[::1]", True),
+        ("*", "https://anywhere.example:1", True),
+        ("*", "http://anywhere.example", False),
+    ],
+)
+def test_a_token_goes_to_allowed_origins_alone(hosts: str, origin: str, allowed: bool) -> None:
+    """A bare host means https and its own port; a scheme allows just that origin."""
+    assert from_env({"GIT_ALLOWED_HOSTS": hosts}).allows(origin) is allowed
+
+
+def _plain(value: Any) -> Any:
+    """Return settings with their secrets in clear, to be compared."""
+    if isinstance(value, Settings):
+        return {field: _plain(getattr(value, field)) for field in value.__struct_fields__}
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return {key: _plain(each) for key, each in value.items()} if isinstance(value, dict) else value
