@@ -83,19 +83,12 @@ _LIKELY = tuple(
 )
 
 
-def find(text: str) -> Iterator[tuple[int, str]]:
-    """Find well-known credentials; yield the line, counted from 1, and the kind of each."""
-    matches = (
-        (match.start(), kind.name)
-        for kind in _WELL_KNOWN
-        if any(hint in text for hint in kind.hints)
-        for match in kind.pattern.finditer(text)
-    )
-    line, counted = 1, 0
-    for start, name in sorted(matches):
-        line += text.count("\n", counted, start)
-        counted = start
-        yield line, name
+def find(text: str) -> Iterator[tuple[int, str, str]]:
+    """Find well-known credentials; yield where each begins, its kind and its value."""
+    for kind in _WELL_KNOWN:
+        if any(hint in text for hint in kind.hints):
+            for match in kind.pattern.finditer(text):
+                yield match.start(), kind.name, match[0]
 
 
 def mask(text: str) -> str:

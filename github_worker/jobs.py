@@ -143,7 +143,7 @@ def _outcome(job: Job, work: asyncio.Task[Result]) -> Completed | Failed:
         code=error.code,
         stage=stage,
         retryable=error.retryable,
-        data=error.data or None,
+        data={**job.report.achieved, **error.data} or None,
     )
 
 

@@ -47,13 +47,18 @@ def scrub(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def forms(secret: Secret) -> set[str]:
+    """Return how a secret may stand in a text: as it is, URL-quoted, or in base64 as HTTP Basic has it."""
+    value = secret.reveal()
+    if len(value) < _SHORTEST:
+        return set()
+    encoded = (base64.b64encode(text.encode()).decode() for text in (value, f"x-access-token:{value}"))
+    return {value, quote(value, safe=""), *encoded}
+
+
 def _forms() -> set[str]:
-    forms: set[str] = set()
+    found: set[str] = set()
     for secret in list(_live):
-        value = secret.reveal()
-        if len(value) < _SHORTEST:
-            continue
-        basic = base64.b64encode(f"x-access-token:{value}".encode()).decode()
-        forms |= {value, quote(value, safe=""), base64.b64encode(value.encode()).decode(), basic}
-        forms |= {line for line in value.splitlines() if len(line) >= _SHORTEST}
-    return forms
+        lines = secret.reveal().splitlines()
+        found |= forms(secret) | {line for line in lines if len(line) >= _SHORTEST}
+    return found

@@ -31,7 +31,7 @@ class Services:
         scratch = Scratch(settings.tmp_dir)
         scratch.sweep()
         limits = Limits(max_bytes=settings.max_session_bytes, max_files=settings.max_session_files)
-        sessions = Sessions(lambda: store_for(settings), scratch, limits)
+        sessions = Sessions(store_for(settings), scratch, limits)
         return cls(settings, sessions, Namer(settings), scratch)
 
     async def cleanup(self) -> None:

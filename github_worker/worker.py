@@ -105,7 +105,8 @@ def _services(settings: Settings) -> Services:
 
 
 def _warm_up() -> None:
-    """Import what a stream needs, and let msgspec compile the requests' patterns."""
+    """Seal the memory, import what a stream needs, and let msgspec compile the requests' patterns."""
+    importlib.import_module("github_worker.memory").seal()
     for name in ("github_worker.stream", "anyio._backends._asyncio"):
         importlib.import_module(name)
     for kind in REQUESTS.values():

@@ -31,7 +31,9 @@ def test_a_well_known_credential_is_found_and_masked(kind: str, text: str) -> No
     """Its line and its kind are told, and nothing of it is left."""
     whole = f"first\nkey: '{text}'\nlast\n"
 
-    assert list(find(whole)) == [(2, kind)]
+    ((at, found, value),) = find(whole)
+    assert (found, value) == (kind, whole[at : at + len(value)])
+    assert value in text or text in value
     masked = mask(whole)
     assert "a1B" not in masked
     assert "A1B" not in masked
@@ -39,16 +41,11 @@ def test_a_well_known_credential_is_found_and_masked(kind: str, text: str) -> No
     assert masked.startswith("first\n")
 
 
-def test_all_of_them_are_found_in_the_order_of_lines() -> None:
+def test_all_of_them_are_found() -> None:
     """A text may hold many, of many kinds."""
-    text = "\n".join(text for _, text in WELL_KNOWN[:3] + WELL_KNOWN[5:6])
+    some = [*WELL_KNOWN[:3], WELL_KNOWN[5]]
 
-    assert list(find(text)) == [
-        (1, "GitHub token"),
-        (2, "GitHub token"),
-        (3, "GitHub token"),
-        (4, "AWS access key"),
-    ]
+    assert [(kind, value) for _, kind, value in find("\n".join(text for _, text in some))] == some
 
 
 @pytest.mark.parametrize(

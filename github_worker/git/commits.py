@@ -8,7 +8,7 @@ from pygit2.enums import DeltaStatus, SortMode
 
 from github_worker.changes import Change, ChangeStatus
 from github_worker.errors import PushConflict
-from github_worker.git.repository import Person, Repository
+from github_worker.git.repository import Person, Repository, text_of
 
 _PATCH_CHARACTERS = 64 * 1024  # the most that is kept of one file's patch, for whoever describes the commit
 _ALL_CHARACTERS = 1024 * 1024
@@ -103,7 +103,7 @@ def _pick(repository: Repository, commit: pygit2.Commit, onto: str) -> str:
         return onto
     return str(
         libgit2.create_commit(
-            None, commit.author, repository.committer.signature(), commit.message, tree, [onto]
+            None, commit.author, repository.committer.signature(), text_of(commit), tree, [onto]
         )
     )
 
@@ -113,9 +113,10 @@ def _paths(merged: pygit2.Index) -> set[str]:
 
 
 def _head_tree(repository: Repository) -> pygit2.Tree:
+    if repository.head is not None:
+        return repository.commit(repository.head).tree
     libgit2 = repository.libgit2
-    empty = libgit2.TreeBuilder().write()
-    return libgit2[repository.head or empty].peel(pygit2.Tree)
+    return libgit2[libgit2.TreeBuilder().write()].peel(pygit2.Tree)
 
 
 def _change(patch: pygit2.Patch) -> Change:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pygit2
@@ -17,14 +18,22 @@ from github_worker.errors import (
     AuthenticationFailed,
     GitHubWorkerError,
     HostNotAllowed,
+    JobError,
     PermissionDenied,
     PushRejected,
+    RemoteUnavailable,
 )
-from github_worker.git.errors import is_denial, translated
+from github_worker.git.errors import RemoteFaltered, is_denial, translated
 from github_worker.redaction import Secret, scrub
+from github_worker.retry import retried
 
 _HEADS = "refs/heads/"
-_MOVED = ("non-fastforward", "non-fast-forward", "fetch first", "not present locally", "cannot lock ref")
+_MOVED = (
+    *("non-fastforward", "non-fast-forward", "fetch first", "not present locally"),
+    # What a server says whose branch moves between its first answer and the pack.
+    *("but expected", "unable to resolve reference", "reference already exists"),
+)
+_LOCKED = "Unable to create"  # the branch's lock file, as another push is under way
 _UNTIL_ROOT = 2**31 - 1  # the depth that git itself sends for --unshallow
 
 
@@ -48,7 +57,7 @@ class Transfer(Struct, frozen=True):
 
 
 class Remote:
-    """Origin, as an opened repository sees it."""
+    """Origin, as an opened repository sees it; one that falters is asked again, one that hangs is not."""
 
     def __init__(self, repository: pygit2.Repository, url: RepositoryUrl, token: Secret | None) -> None:
         self.url = url
@@ -59,8 +68,7 @@ class Remote:
 
     def heads(self) -> RemoteHeads:
         """Ask for the branches; the connection stays open for a fetch."""
-        with translated():
-            heads = self._remote.list_heads(callbacks=self._callbacks(), proxy=True)
+        heads = retried(self._list_heads, RemoteFaltered)
         named = {head.name: head for head in heads if head.name}
         target = named["HEAD"].symref_target if "HEAD" in named else None
         branches = {
@@ -73,15 +81,32 @@ class Remote:
     def fetch(self, branch: str | None = None, *, depth: int = 0) -> None:
         """Fetch one branch, or all of them, to refs/remotes/origin/; `depth` 0 is what git's own is."""
         name = branch or "*"
-        refspecs = [f"+{_HEADS}{name}:refs/remotes/origin/{name}"]
-        with translated(), git_fetch_options(self._callbacks()) as payload:
+        refspec = f"+{_HEADS}{name}:refs/remotes/origin/{name}"
+        retried(lambda: self._fetch(refspec, depth), RemoteFaltered)
+
+    def _list_heads(self) -> list[pygit2.remotes.RemoteHead]:
+        with self._connection() as remote:
+            return remote.list_heads(callbacks=self._callbacks(), proxy=True)
+
+    def _fetch(self, refspec: str, depth: int) -> None:
+        with self._connection() as remote, git_fetch_options(self._callbacks()) as payload:
             options = payload.fetch_options
             # Called for each object; `transfer` reads the same counts where it stands.
             options.callbacks.transfer_progress = options.callbacks.sideband_progress = ffi.NULL
             options.depth = depth
             options.proxy_opts.type = C.GIT_PROXY_AUTO
-            with StrArray(refspecs) as array:
-                payload.check_error(C.git_remote_fetch(self._remote._remote, array.ptr, options, ffi.NULL))
+            with StrArray([refspec]) as array:
+                payload.check_error(C.git_remote_fetch(remote._remote, array.ptr, options, ffi.NULL))
+
+    @contextmanager
+    def _connection(self) -> Iterator[pygit2.Remote]:
+        """Yield the remote, and connect anew after a failure: a broken connection would be used again."""
+        try:
+            with translated():
+                yield self._remote
+        except JobError:
+            self._remote = self._repository.remotes["origin"]
+            raise
 
     def unshallow(self, branch: str) -> None:
         """Fetch the history that a shallow clone left out."""
@@ -90,7 +115,8 @@ class Remote:
     @property
     def transfer(self) -> Transfer:
         """How far the fetch is that another thread runs."""
-        stats = C.git_remote_stats(self._remote._remote)
+        remote = self._remote  # held, as the other thread may connect anew
+        stats = C.git_remote_stats(remote._remote)
         return Transfer(
             stats.indexed_objects + stats.indexed_deltas,
             stats.total_objects + stats.total_deltas,
@@ -103,6 +129,21 @@ class Remote:
         Raises RemoteMoved, PushRejected or PermissionDenied with the remote's own words, or what
         `git.errors` tells of the network.
         """
+        try:
+            retried(lambda: self._push_once(branch, new), RemoteFaltered)
+        except RemoteUnavailable:
+            if not self._has(branch):
+                raise
+
+    def _has(self, branch: str) -> bool:
+        """Tell whether the remote's branch is where ours is: its answer may be lost, and not the push."""
+        try:
+            there = self.heads().branches.get(branch)
+        except JobError:
+            return False
+        return there == str(self._repository.references[f"{_HEADS}{branch}"].target)
+
+    def _push_once(self, branch: str, new: bool) -> None:
         callbacks = self._callbacks(new=new)
         try:
             self._push(f"{_HEADS}{branch}:{_HEADS}{branch}", callbacks)
@@ -129,9 +170,12 @@ class Remote:
 
 
 def _refusal(branch: str, reason: str, said: str) -> GitHubWorkerError:
-    if any(word in reason for word in _MOVED):
+    words = f"{reason}\n{said}"
+    if any(word in words for word in _MOVED):
         return RemoteMoved(f"{branch} has moved on")
-    message = scrub(f"The remote refused {branch}: {reason}\n{said}".rstrip())
+    message = scrub(f"The remote refused {branch}: {words}".rstrip())
+    if _LOCKED in said:
+        return RemoteFaltered(message)
     return PermissionDenied(message) if is_denial(reason) else PushRejected(message)
 
 
@@ -172,9 +216,9 @@ class _Callbacks(pygit2.RemoteCallbacks):
         return "\n".join(line.rstrip() for line in lines if line.strip())
 
     def push_negotiation(self, updates: list[pygit2.remotes.PushUpdate]) -> None:
-        """Refuse to move a branch that was to be new."""
+        """Refuse to move a branch that was to be new, and not made by an earlier try."""
         for update in updates:
-            if self._new and str(update.src).strip("0"):
+            if self._new and str(update.src).strip("0") and update.src != update.dst:
                 raise RemoteMoved(f"{update.dst_refname} exists on the remote")
 
     def push_update_reference(self, refname: str, message: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -11,13 +12,21 @@ from msgspec import Struct
 from pygit2.enums import CheckoutStrategy, RepositoryOpenFlag, RepositoryState, SortMode
 
 from github_worker.contract import RepositoryUrl
-from github_worker.errors import MergeConflict, NoRepository, SessionConflict, UnsupportedRepository
+from github_worker.errors import (
+    MergeConflict,
+    NoRepository,
+    SessionConflict,
+    SessionCorrupt,
+    UnsupportedRepository,
+)
 from github_worker.git.config import RepositoryConfig
 from github_worker.git.remote import Remote
-from github_worker.redaction import Secret
+from github_worker.redaction import Secret, scrub
 
-_RECEIVED = "refs/github-worker/received"
 _SAFE = CheckoutStrategy.SAFE | CheckoutStrategy.RECREATE_MISSING
+_UNTOUCHED = (
+    CheckoutStrategy.SAFE | CheckoutStrategy.ALLOW_CONFLICTS | CheckoutStrategy.DISABLE_PATHSPEC_MATCH
+)
 _UNFINISHED = {
     RepositoryState.NONE,
     RepositoryState.MERGE,
@@ -43,6 +52,8 @@ class Repository:
     def __init__(self, folder: Path, url: RepositoryUrl, token: Secret | None, committer: Person) -> None:
         self.folder = folder
         self.committer = committer
+        self.rule_links: tuple[str, ...] = ()  # files of rules that are links, from which libgit2 is kept
+        self.left: str | None = None  # the commit that the files were at before `check_out` moved them
         self.libgit2 = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
         self.libgit2.set_ident(committer.name, committer.email)
         self.remote = Remote(self.libgit2, url, token)
@@ -88,6 +99,8 @@ class Repository:
         target = self.libgit2.lookup_reference("HEAD").target
         if not isinstance(target, str) or not target.startswith("refs/heads/"):
             raise UnsupportedRepository("HEAD is detached: switch to a branch in the session first")
+        if not target.isprintable():  # nor is a byte that is not UTF-8, which no event could say
+            raise UnsupportedRepository(f"The branch's name cannot be shown: {target!a}")
         return target.removeprefix("refs/heads/")
 
     @property
@@ -113,19 +126,22 @@ class Repository:
         return str(reference.resolve().target) if reference else None
 
     def commit(self, oid: str) -> pygit2.Commit:
-        """Return a commit that is there."""
-        return self.libgit2[oid].peel(pygit2.Commit)
+        """Return a commit; raise SessionCorrupt when it is not there."""
+        try:
+            return self.libgit2[oid].peel(pygit2.Commit)
+        except KeyError:
+            raise SessionCorrupt(f"The session's repository lacks the commit {oid}") from None
 
     def message(self, oid: str) -> str:
-        """Return a commit's message."""
-        return self.commit(oid).message.strip()
+        """Return a commit's message, for people."""
+        return scrub(text_of(self.commit(oid)))
 
     def recent_subjects(self, count: int) -> tuple[str, ...]:
         """Return the subjects of the last commits on HEAD, newest first."""
         if self.head is None:
             return ()
         walker = self.libgit2.walk(self.libgit2.head.target, SortMode.TOPOLOGICAL)
-        return tuple(commit.message.strip().partition("\n")[0] for commit in islice(walker, count))
+        return tuple(text_of(commit).partition("\n")[0] for commit in islice(walker, count))
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Tell whether `descendant` holds all of `ancestor`'s history."""
@@ -145,9 +161,12 @@ class Repository:
 
     def check_out(self, oid: str) -> None:
         """Bring index and files to a commit; raise MergeConflict, with nothing touched, if work were lost."""
+        self.left = self.left or self.head
         try:
             self.libgit2.checkout_tree(self.commit(oid).tree, strategy=_SAFE)  # type: ignore[no-untyped-call]  # pygit2 leaves it so
         except pygit2.GitError as error:
+            if "prevent checkout" not in str(error):
+                raise
             raise MergeConflict(f"Uncommitted changes are in the way: {error}") from error
 
     def fast_forward(self, branch: str, to: str) -> None:
@@ -166,18 +185,63 @@ class Repository:
     def _set(self, name: str, to: str, why: str) -> None:
         self.libgit2.create_reference(name, to, force=True, message=why)
 
-    def receive(self, other: Repository, branch: str, tip: str) -> None:
-        """Take a branch's commits from another repository; raise SessionConflict if ours has others."""
-        source = self.libgit2.remotes.create_anonymous(str(other.folder))
-        source.fetch([f"+refs/heads/{branch}:{_RECEIVED}"])
-        self.libgit2.references.delete(_RECEIVED)
+    def receive(self, other: Repository, branch: str, tip: str) -> bool:
+        """Move a branch to a commit of another repository, and tell whether it was not there yet.
+
+        Raises SessionConflict if the branch has commits of its own.
+        """
+        _link_missing(other.folder / ".git/objects", self.folder / ".git/objects")
         ours = self.tip(branch)
+        if ours is not None and self.is_ancestor(tip, ours):
+            return False
         if ours is not None and not self.is_ancestor(ours, tip):
             raise SessionConflict(f"Another writer committed to {branch} meanwhile")
         self.point(branch, tip, "commit: carried over")
+        return True
 
-    def unstage_to(self, oid: str) -> None:
-        """Set the index to a commit, so that files which differ from it show as changes."""
+    def settle(self, left: str | None, tip: str) -> None:
+        """Let the index be that of HEAD's commit `tip`, so that files which differ from it show as changes.
+
+        Files that are still as in `left` become what they are in `tip`; all others stay as they are.
+        """
+        if left is not None and (paths := self._changed(left, tip)):
+            self.point(self.branch, left, "checkout: moving")
+            self.libgit2.checkout_tree(self.commit(tip).tree, strategy=_UNTOUCHED, paths=paths)  # type: ignore[no-untyped-call]  # pygit2 leaves it so
+            self.point(self.branch, tip, "checkout: moved")
         index = self.libgit2.index
-        index.read_tree(self.commit(oid).tree)
+        index.read_tree(self.commit(tip).tree)
         index.write()
+
+    def _changed(self, old: str, new: str) -> list[_RawPath]:
+        """Return the files that differ, but for those beyond a link: `_UNTOUCHED` would write through it."""
+        diff = self.commit(old).tree.diff_to_tree(self.commit(new).tree)
+        files = {Path(os.fsdecode(delta.new_file.raw_path)) for delta in diff.deltas}
+        links = {folder for file in files for folder in file.parents if (self.folder / folder).is_symlink()}
+        return [_RawPath(os.fsencode(file)) for file in sorted(files) if links.isdisjoint(file.parents)]
+
+
+class _RawPath(Struct, frozen=True):
+    """A path in bytes, which pygit2 takes in this guise alone."""
+
+    path: bytes
+
+    def __fspath__(self) -> bytes:
+        return self.path
+
+
+def text_of(commit: pygit2.Commit) -> str:
+    """Return a commit's message, whatever encoding it claims to have."""
+    try:
+        return commit.message.strip()
+    except (LookupError, UnicodeDecodeError):
+        return commit.raw_message.decode(errors="replace").strip()
+
+
+def _link_missing(source: Path, target: Path) -> None:
+    """Give a repository the objects of another one, shallow or not; they never change once written."""
+
+    def link(from_: str, to: str) -> None:
+        if not os.path.lexists(to):
+            os.link(from_, to)
+
+    shutil.copytree(source, target, copy_function=link, dirs_exist_ok=True)

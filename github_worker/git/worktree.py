@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import stat
+from collections.abc import Callable, Container, Iterable, Iterator
+from functools import cache
 
 import pygit2
 from msgspec import Struct
@@ -11,6 +13,7 @@ from pygit2.enums import DeltaStatus, DiffOption, FileMode
 
 from github_worker.errors import FileTooLarge, UnsupportedRepository
 from github_worker.git.repository import Repository
+from github_worker.git.rules import hidden
 
 MAX_FILE_BYTES = 100 * 1024 * 1024  # GitHub refuses larger ones
 _FLAGS = (
@@ -25,9 +28,8 @@ _CONVERSIONS = ("filter", "working-tree-encoding")
 
 
 class Staged(Struct, frozen=True):
-    """What staging did: `paths` that changed, and `left_out`, each with why."""
+    """What staging did: `left_out` are paths that changed and are not staged, each with why."""
 
-    paths: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
 
 
@@ -36,19 +38,27 @@ def stage(repository: Repository, nested: Iterable[str]) -> Staged:
 
     Raises FileTooLarge and UnsupportedRepository, before the index is touched.
     """
-    libgit2 = repository.libgit2
-    index = libgit2.index
+    index = repository.libgit2.index
     submodules = {entry.path for entry in index if entry.mode == FileMode.COMMIT}
     within = _within(submodules | set(nested))
-    changes = [delta for delta in _deltas(libgit2) if not within(delta.path)]
-    kept, left_out = _split(changes)
-    for change in kept:
-        _check(repository, change)
-    for change in kept:
-        _apply(index, change)
+    with hidden(repository.folder, repository.rule_links) as links:
+        changes = [change for change in _deltas(repository.libgit2, links) if not within(change.path)]
+        for change in changes:
+            _check(repository, change)
+        wanted = {path: path in index or not _is_ignored(repository, path) for path in (*links, *nested)}
+        refused = _apply_all(index, changes)
+    refused += _apply_all(index, [_Change(link, gone=False) for link in sorted(links) if wanted[link]])
     index.write()
-    nested_out = [(path, "it is a repository of its own") for path in sorted(set(nested) - submodules)]
-    return Staged(tuple(change.path for change in kept), (*left_out, *nested_out))
+    aside = [(folder, _why(folder in submodules)) for folder in sorted(nested) if wanted[folder]]
+    return Staged((*refused, *aside))
+
+
+def _is_ignored(repository: Repository, path: str) -> bool:
+    return repository.libgit2.path_is_ignored(path)
+
+
+def _why(submodule: bool) -> str:
+    return "it is a submodule" if submodule else "it is a repository of its own"
 
 
 class _Change(Struct, frozen=True):
@@ -56,30 +66,40 @@ class _Change(Struct, frozen=True):
     gone: bool
 
 
-def _deltas(libgit2: pygit2.Repository) -> Iterator[_Change]:
-    root = libgit2.workdir
+def _deltas(libgit2: pygit2.Repository, without: Container[str]) -> Iterator[_Change]:
+    exists = _looker(libgit2.workdir)
     for delta in libgit2.index.diff_to_workdir(_FLAGS).deltas:
-        path = os.fsdecode(delta.new_file.raw_path)
+        path = os.fsdecode(delta.new_file.raw_path).rstrip("/")
         if delta.status == DeltaStatus.UNREADABLE:
             raise UnsupportedRepository(f"{path} cannot be read")
-        yield _Change(path.rstrip("/"), not os.path.lexists(os.path.join(root, path)))
+        if path not in without:
+            yield _Change(path, not exists(path))
+
+
+def _looker(root: str) -> Callable[[str], bool]:
+    """Return what tells whether a file is there: none is beyond a link, whose target libgit2 would add."""
+
+    @cache
+    def is_folder(path: str) -> bool:
+        return not path or (is_inside(path) and stat.S_ISDIR(_mode(root + path)))
+
+    def is_inside(path: str) -> bool:
+        parent, _, name = path.rpartition("/")
+        return name not in {"", ".", ".."} and is_folder(parent)
+
+    return lambda path: is_inside(path) and _mode(root + path) != 0 and not is_folder(path)
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.lstat(path).st_mode
+    except OSError:
+        return 0
 
 
 def _within(folders: Iterable[str]) -> Callable[[str], bool]:
     prefixes = tuple(f"{folder}/" for folder in folders)
     return lambda path: f"{path}/".startswith(prefixes)
-
-
-def _split(changes: Iterable[_Change]) -> tuple[list[_Change], list[tuple[str, str]]]:
-    kept: list[_Change] = []
-    left_out: list[tuple[str, str]] = []
-    for change in changes:
-        # libgit2 takes no such name, on any system: another one's git would write into .git through it.
-        if any(part.lower().rstrip(" .") in {".git", "git~1"} for part in change.path.split("/")):
-            left_out.append((change.path, "git takes no such name"))
-        else:
-            kept.append(change)
-    return kept, left_out
 
 
 def _check(repository: Repository, change: _Change) -> None:
@@ -95,18 +115,38 @@ def _check(repository: Repository, change: _Change) -> None:
             )
 
 
+def _apply_all(index: pygit2.Index, changes: Iterable[_Change]) -> list[tuple[str, str]]:
+    refused = []
+    for change in sorted(changes, key=lambda change: not change.gone):  # a file may stand where a folder was
+        try:
+            _apply(index, change)
+        except pygit2.GitError as error:
+            # A name, on any system, through which another one's git would write into its .git.
+            if "invalid path" not in str(error):
+                raise
+            refused.append((change.path, "git takes no such name"))
+    return refused
+
+
 def _apply(index: pygit2.Index, change: _Change) -> None:
     if change.path in index.conflicts if index.conflicts else False:
         del index.conflicts[change.path]
-    if change.gone:
-        index.remove(change.path)
-    else:
+    if not change.gone:
         index.add(change.path)
+    elif change.path in index:
+        index.remove(change.path)
 
 
 def is_clean(repository: Repository) -> bool:
     """Tell whether nothing is staged, changed or untracked."""
-    index = repository.libgit2.index
-    head = repository.head
+    libgit2, head = repository.libgit2, repository.head
+    index = libgit2.index
     staged = index.diff_to_tree(repository.commit(head).tree) if head else index
-    return not len(staged) and next(_deltas(repository.libgit2), None) is None
+    with hidden(repository.folder, repository.rule_links) as links:
+        changed = next(_deltas(libgit2, links), None)
+    return not len(staged) and changed is None and all(_is_staged(repository, link) for link in links)
+
+
+def _is_staged(repository: Repository, link: str) -> bool:
+    index, target = repository.libgit2.index, os.readlink(repository.folder / link)
+    return link in index and index[link].id == pygit2.hash(os.fsencode(target))

@@ -16,6 +16,8 @@ from github_worker.contract import (
     Request,
     Result,
 )
+from github_worker.disk import failures_translated
+from github_worker.git.errors import damage_translated
 from github_worker.operations.auto_pull_request import auto_pull_request
 from github_worker.operations.clone_repository import clone_repository
 from github_worker.operations.commit_and_push import commit_and_push
@@ -39,4 +41,5 @@ _OPERATIONS: Mapping[type[Request], Callable[[Any, Services, Report], Awaitable[
 
 async def run(request: Request, services: Services, report: Report) -> Result:
     """Do what a request asks; raise JobError when it cannot be done."""
-    return await _OPERATIONS[type(request)](request, services, report)
+    with failures_translated(), damage_translated():
+        return await _OPERATIONS[type(request)](request, services, report)

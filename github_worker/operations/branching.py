@@ -19,18 +19,21 @@ from github_worker.git.repository import Repository
 from github_worker.naming import Named
 from github_worker.operations import names
 from github_worker.operations.pushing import push_failed
+from github_worker.operations.screening import refuse, screen
 from github_worker.operations.workspace import Workspace
 from github_worker.progress import Report
+from github_worker.redaction import Secret
 from github_worker.sessions.saving import Saving
 
 
 class Wanted(Struct, frozen=True):
-    """The branch that a job asks for: what it is named after, and the branch that it starts at."""
+    """The branch that a job asks for: what it is named after, where it starts, and what it must not push."""
 
     user_request: str
     named: Named
     base: str
     prefix: str
+    held: tuple[Secret, ...]
 
 
 class Start(Struct, frozen=True):
@@ -69,7 +72,7 @@ async def begin_branch(wanted: Wanted, workspace: Workspace, save: Saving) -> Br
     save.worktree_ready()
     begun = _begun(workspace, wanted)
     _announce(begun, save.report)
-    error = await _publish(repository, begun.branch_name, start, save.report)
+    error = await _publish(repository, begun.branch_name, start, wanted.held, save.report)
     return structs.replace(begun, pushed=error is None and begun.commit is not None, push_error=error)
 
 
@@ -131,17 +134,21 @@ def _switch(repository: Repository, branch: str, start: Start) -> None:
     repository.start(branch, start.at)
 
 
-async def _publish(repository: Repository, branch: str, start: Start, report: Report) -> PushError | None:
+async def _publish(
+    repository: Repository, branch: str, start: Start, held: tuple[Secret, ...], report: Report
+) -> PushError | None:
     if start.at is None:
         return None
     report("pushing", f"Pushing {branch}")
     try:
         if start.trouble:
             raise start.trouble
+        refuse(await asyncio.to_thread(screen, repository, held))
         await asyncio.to_thread(repository.remote.push, branch, new=branch not in start.heads)
     except RemoteMoved as error:
         return push_failed(PushConflict(str(error)), report)
     except JobError as error:
         return push_failed(error, report)
+    report.achieved.update(commitHash=start.at, branch=branch, pushed=True)
     repository.saw(branch, start.at)
     return None

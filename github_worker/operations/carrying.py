@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 
-from github_worker.operations.obtaining import Obtained
+from github_worker.operations.obtaining import Obtained, require_room
 from github_worker.operations.workspace import (
     Workspace,
     config_of,
@@ -19,7 +21,7 @@ from github_worker.sessions.sessions import Session
 
 
 def carry_branch(workspace: Workspace, services: Services, *, switch: bool) -> Carry:
-    """Say how a newer session gets the branch of this one: moved to its commit, files left as they are.
+    """Say how a newer session gets the branch of this one: moved to its commit, its edits left alone.
 
     `switch` puts HEAD on it too. What is said raises SessionConflict when the other writer committed.
     """
@@ -44,27 +46,26 @@ def carry_clone(obtained: Obtained, services: Services) -> Carry:
 
 def _carry_branch(newer: Session, workspace: Workspace, services: Services, switch: bool) -> None:
     repository = workspace.repository
-    place = require(newer, str(repository.remote.url))
-    renewed = open_workspace(newer, place, services, token=None)
+    branch, tip = repository.branch, repository.tip(repository.branch)
+    renewed = open_workspace(newer, require(newer, str(repository.remote.url)), services, token=None)
     target = renewed.repository
-    branch = repository.branch
-    tip = repository.tip(branch)
-    if tip is not None:
-        target.receive(repository, branch, tip)
-    if (tracked := repository.tracked(branch)) is not None:
+    is_news = tip is not None and target.receive(repository, branch, tip)
+    if is_news and (tracked := repository.tracked(branch)) is not None:
         target.saw(branch, tracked)
     if switch:
-        target.start(branch, tip)
+        target.start(branch, None)
         renewed.track(branch)
         newer.metadata.follow(workspace.session.metadata)
-    if target.branch == branch and tip is not None:
-        target.unstage_to(tip)
+    if is_news and tip is not None and target.branch == branch:
+        target.settle(repository.left, tip)
 
 
 def _carry_clone(newer: Session, workspace: Workspace) -> None:
     session, cloned_path = workspace.session, workspace.place.cloned_path
     folder = newer.worktree(cloned_path)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    session.worktree(cloned_path).rename(folder)
+    require_room(folder)
+    shutil.copytree(
+        session.worktree(cloned_path), folder, symlinks=True, copy_function=os.link, dirs_exist_ok=True
+    )
     write_config(newer, cloned_path, config_of(session, cloned_path))
     newer.metadata.follow(session.metadata)

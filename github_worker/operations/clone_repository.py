@@ -23,5 +23,6 @@ async def clone_repository(job: CloneRepository, services: Services, report: Rep
     async with saving(services.sessions, session, job, report, carry) as save:
         await check_out(obtained, report)
         save.worktree_ready()
-        save.keep(obtained.result())
-    return obtained.result()
+        result = obtained.result()
+        save.keep(result)
+    return outcome(job, save.session, Cloned) or result

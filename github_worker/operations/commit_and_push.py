@@ -12,8 +12,10 @@ from github_worker.naming import CommitContext
 from github_worker.operations.carrying import carry_branch
 from github_worker.operations.outcomes import outcome
 from github_worker.operations.pushing import Pushed, push
+from github_worker.operations.screening import let_pass, own, refuse, screen
 from github_worker.operations.workspace import open_workspace, require
 from github_worker.progress import Report
+from github_worker.redaction import Secret
 from github_worker.services import Services
 from github_worker.sessions.saving import saving
 
@@ -22,6 +24,7 @@ _RECENT = 10  # subjects that show the model the repository's convention
 
 async def commit_and_push(job: CommitAndPush, services: Services, report: Report) -> Committed:
     """Commit everything that changed in the session's repository, and push it."""
+    held = own(job)  # as long as the job runs, so that each is masked
     session = await services.sessions.open(job.session_id, report)
     if done := outcome(job, session, Committed):
         return done
@@ -36,6 +39,7 @@ async def commit_and_push(job: CommitAndPush, services: Services, report: Report
     summary = await asyncio.to_thread(commits.summarise, repository)
     if not summary.changes and _is_pushed(repository, branch):
         return _skipped(repository, branch)
+    await _screen(job, held, repository, summary.tree, report)
     carry = carry_branch(workspace, services, switch=False)
     async with saving(services.sessions, session, job, report, carry) as save:
         save.worktree_ready()
@@ -49,7 +53,17 @@ async def commit_and_push(job: CommitAndPush, services: Services, report: Report
         pushed = await push(repository, branch, save)
         result = _committed(repository, branch, summary, pushed)
         save.keep(result)
-    return result
+    return outcome(job, save.session, Committed) or result
+
+
+async def _screen(
+    job: CommitAndPush, held: tuple[Secret, ...], repository: Repository, tree: str, report: Report
+) -> None:
+    findings = await asyncio.to_thread(screen, repository, held, tree, (job.message or "").encode())
+    if job.allow_secrets:
+        let_pass(findings, report)
+    else:
+        refuse(findings)
 
 
 async def _message(

@@ -9,6 +9,7 @@ from github_worker.operations.alongside import alongside
 from github_worker.operations.branching import Wanted, begin_branch, name_branch
 from github_worker.operations.carrying import carry_branch
 from github_worker.operations.outcomes import outcome
+from github_worker.operations.screening import own
 from github_worker.operations.workspace import open_workspace, require
 from github_worker.progress import Report
 from github_worker.services import Services
@@ -25,8 +26,9 @@ async def create_branch(job: CreateBranch, services: Services, report: Report) -
         workspace = await asyncio.to_thread(open_workspace, session, place, services, job.access_token)
         named = await name_branch(naming, report)
         carry = carry_branch(workspace, services, switch=True)
-        wanted = Wanted(job.user_request, named, job.base_branch, services.settings.branch_prefix)
+        prefix = services.settings.branch_prefix
+        wanted = Wanted(job.user_request, named, job.base_branch, prefix, own(job))
         async with saving(services.sessions, session, job, report, carry) as save:
             result = await begin_branch(wanted, workspace, save)
             save.keep(result)
-        return result
+        return outcome(job, save.session, BranchCreated) or result

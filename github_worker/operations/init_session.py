@@ -10,6 +10,7 @@ from github_worker.operations.branching import Wanted, begin_branch, name_branch
 from github_worker.operations.carrying import carry_clone
 from github_worker.operations.obtaining import Obtained, check_out, obtain
 from github_worker.operations.outcomes import outcome
+from github_worker.operations.screening import own
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.sessions.saving import saving
@@ -29,15 +30,14 @@ async def init_session(job: InitSession, services: Services, report: Report) -> 
             save.worktree_ready()
             cloned = obtained.result()
             named = await name_branch(naming, report)
-            wanted = Wanted(
-                job.user_request, named, _base(obtained, session), services.settings.branch_prefix
-            )
+            prefix = services.settings.branch_prefix
+            wanted = Wanted(job.user_request, named, _base(obtained, session), prefix, own(job))
             branch = await begin_branch(wanted, obtained.workspace, save)
             result = msgspec.convert(
                 msgspec.to_builtins(cloned) | msgspec.to_builtins(branch), SessionInitialised
             )
             save.keep(result)
-        return result
+        return outcome(job, save.session, SessionInitialised) or result
 
 
 def _base(obtained: Obtained, session: Session) -> str:

@@ -35,7 +35,12 @@ def is_numbered(name: str, wanted: str) -> bool:
 
 
 def free(name: str, taken: Container[str]) -> str:
-    """Return `name`, or the first of `name-2`, `name-3`, … that is not taken."""
+    """Return `name`, or the first of `name-2`, `name-3`, … that is not taken.
+
+    Where one of its folders is a branch, git could not have it: then it has no folders.
+    """
+    if any(name[: slash.start()] in taken for slash in re.finditer("/", name)):
+        name = name.replace("/", "-")
     if name not in taken:
         return name
     return next(other for number in count(2) if (other := f"{name}-{number}") not in taken)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -59,14 +60,19 @@ async def check_out(obtained: Obtained, report: Report) -> None:
         report("cloned", f"Cloned {obtained.branch}")
 
 
+def require_room(folder: Path) -> None:
+    """Raise OtherRepository if a repository's folder has something in it."""
+    if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
+        raise OtherRepository(f"The session has other files in {folder.name}")
+
+
 async def _clone(
     job: CloneRepository | InitSession, session: Session, services: Services, report: Report
 ) -> Obtained:
     url = RepositoryUrl.parse(job.repo_url)
     place = Held(job.directory or url.name, url)
     folder = session.worktree(place.cloned_path)
-    if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
-        raise OtherRepository(f"The session has other files in {place.cloned_path}")
+    require_room(folder)
     report("cloning", f"Cloning {url.owner}/{url.name}")
     repository = await asyncio.to_thread(Repository.create, folder, url, job.access_token, services.committer)
     choice = choose(await asyncio.to_thread(repository.remote.heads), job.branch)
@@ -85,7 +91,8 @@ async def _fetch(
 ) -> None:
     def count() -> None:
         transfer = repository.remote.transfer
-        report.count("Receiving objects", transfer.received, transfer.total, transfer.bytes)
+        # none of none would be all of it, and comes before the server has counted
+        report.count("Receiving objects", transfer.received, transfer.total or None, transfer.bytes)
 
     fetching = asyncio.to_thread(fetch, repository, choice, depth=job.depth, all_branches=job.all_branches)
     await watched(fetching, count)

@@ -32,6 +32,7 @@ async def push(repository: Repository, branch: str, save: Saving) -> Pushed:
     except JobError as error:
         return Pushed(_tip(repository, branch), push_failed(error, report))
     tip = _tip(repository, branch)
+    report.achieved.update(commitHash=tip, branch=branch, pushed=True)
     repository.saw(branch, tip)
     report("pushed", f"Pushed {branch}")
     return Pushed(tip)
@@ -51,7 +52,7 @@ async def _push(repository: Repository, branch: str, save: Saving) -> None:
             return await asyncio.to_thread(repository.remote.push, branch)
         except RemoteMoved:
             report("rebasing", f"{branch} has moved on: putting the new commit on top")
-            async with save.paused():
+            with save.paused():
                 await asyncio.to_thread(_rebase, repository, branch)
     try:
         await asyncio.to_thread(repository.remote.push, branch)

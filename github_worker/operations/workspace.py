@@ -5,12 +5,14 @@ from __future__ import annotations
 from msgspec import Struct
 
 from github_worker.contract import RepositoryUrl
-from github_worker.errors import HostNotAllowed, NoRepository, OtherRepository
+from github_worker.errors import HostNotAllowed, NoRepository, OtherRepository, UnsupportedRepository
 from github_worker.git.config import RepositoryConfig
 from github_worker.git.repository import Repository
 from github_worker.redaction import Secret
 from github_worker.services import Services
 from github_worker.sessions.sessions import WORKSPACE, Session
+
+_MAX_CONFIG_BYTES = 1024 * 1024
 
 
 class Held(Struct, frozen=True):
@@ -33,9 +35,10 @@ class Workspace(Struct, frozen=True):
         return self.session.repositories_aside(self.place.cloned_path)
 
     def track(self, branch: str) -> None:
-        """Let the repository's own config say that `branch` follows its namesake on origin."""
-        config = config_of(self.session, self.place.cloned_path)
-        write_config(self.session, self.place.cloned_path, config.tracking(branch))
+        """Let the repository's own config say that `branch` follows its namesake on origin, if it has one."""
+        if not _is_beyond_link(self.session, self.place.cloned_path):
+            config = config_of(self.session, self.place.cloned_path)
+            write_config(self.session, self.place.cloned_path, config.tracking(branch))
 
 
 def held(session: Session) -> Held | None:
@@ -63,15 +66,27 @@ def require(session: Session, asked: str | None = None) -> Held:
 def config_of(session: Session, cloned_path: str) -> RepositoryConfig:
     """Read the repository's own config, every byte of it coming back with `write_config`."""
     file = session.config_file(cloned_path)
-    regular = file.is_file() and not file.is_symlink()
-    return RepositoryConfig(file.read_bytes().decode(errors="surrogateescape") if regular else "")
+    if _is_beyond_link(session, cloned_path) or not file.is_file():
+        return RepositoryConfig("")
+    if file.stat().st_size > _MAX_CONFIG_BYTES:
+        raise UnsupportedRepository(f"The repository's config is over {_MAX_CONFIG_BYTES:,} bytes")
+    return RepositoryConfig(file.read_bytes().decode(errors="surrogateescape"))
 
 
 def write_config(session: Session, cloned_path: str, config: RepositoryConfig) -> None:
-    """Write the repository's own config."""
+    """Write the repository's own config; raise OtherRepository where the session has a link in its place."""
     file = session.config_file(cloned_path)
+    if _is_beyond_link(session, cloned_path):
+        raise OtherRepository(f"The session has a link in the place of {cloned_path}")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(config.text.encode(errors="surrogateescape"))
+
+
+def _is_beyond_link(session: Session, cloned_path: str) -> bool:
+    """Tell whether the config's path leads through a link: those of the archive are kept beside it."""
+    aside = session.folders.aside
+    file = session.config_file(cloned_path)
+    return file.resolve() != aside.resolve() / file.relative_to(aside)
 
 
 def open_workspace(session: Session, place: Held, services: Services, token: Secret | None) -> Workspace:
@@ -85,6 +100,7 @@ def open_workspace(session: Session, place: Held, services: Services, token: Sec
         token,
         services.committer,
     )
+    repository.rule_links = session.rule_links(place.cloned_path)
     return Workspace(session, place, repository)
 
 

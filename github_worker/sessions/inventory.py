@@ -43,7 +43,7 @@ class Inventory(Struct):
 
     `prefix` is `./` if names began so; `subsecond` says whether modification times had fractions;
     `repositories_aside` are the folders whose `.git` libgit2 does not see: nested repositories, and the
-    session's own if its `.git` is a file or a link.
+    session's own if its `.git` is a file or a link. `rule_links` are links named as git's files of rules.
     """
 
     owner: Owner = field(default_factory=_this_process)
@@ -52,3 +52,4 @@ class Inventory(Struct):
     kept: dict[bytes, Kept] = field(default_factory=dict)
     specials: dict[bytes, Member] = field(default_factory=dict)
     repositories_aside: set[bytes] = field(default_factory=set)
+    rule_links: set[bytes] = field(default_factory=set)

@@ -12,12 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from github_worker.contract import Directory, RepositoryUrl, Request, rfc3339
-from github_worker.errors import SessionCorrupt
+from github_worker.errors import SessionCorrupt, SessionTooLarge
 
 PATH = "workspace/.session-metadata.json"
 _KEY = "githubWorker"
 _RECORDED = ("repositoryOwner", "repositoryName", "branch", "sessionTitle", "sessionPath", "github")
 _KEPT_OUTCOMES = 20
+_MAX_BYTES = 16 * 1024 * 1024  # it is read into memory
 
 
 class Github(Struct, frozen=True, rename="camel", kw_only=True):
@@ -50,6 +51,8 @@ class Metadata:
         file = folder / PATH
         if not file.is_file() or file.is_symlink():
             return cls.new(session_id)
+        if file.stat().st_size > _MAX_BYTES:
+            raise SessionTooLarge(f"{PATH} is over {_MAX_BYTES:,} bytes")
         try:
             fields = msgspec.json.decode(file.read_bytes())
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -135,10 +138,7 @@ class Metadata:
     def outcome(self, request: Request) -> Mapping[str, Any] | None:
         """Return what the request's first asking achieved, where that is known."""
         for outcome in self._outcomes():
-            if (outcome.get("requestId"), outcome.get("operation")) == (
-                request.request_id,
-                request.operation,
-            ):
+            if request.request_id and _is_of(outcome, request.request_id, request.operation):
                 result = outcome.get("result")
                 return result if isinstance(result, dict) else None
         return None
@@ -148,9 +148,9 @@ class Metadata:
         outcome = {"requestId": request_id, "operation": operation, "at": _now(), "result": result}
         self._ours["outcomes"] = [*self._outcomes(), outcome][-_KEPT_OUTCOMES:]
 
-    def remembers(self, request_id: str) -> bool:
+    def remembers(self, request_id: str, operation: str) -> bool:
         """Tell whether this request's outcome was saved."""
-        return any(outcome.get("requestId") == request_id for outcome in self._outcomes())
+        return any(_is_of(outcome, request_id, operation) for outcome in self._outcomes())
 
     def _outcomes(self) -> list[dict[str, Any]]:
         outcomes = self._ours.get("outcomes")
@@ -162,6 +162,10 @@ class Metadata:
             self._fields[_KEY] = {}
         ours: dict[str, Any] = self._fields[_KEY]
         return ours
+
+
+def _is_of(outcome: Mapping[str, Any], request_id: str, operation: str) -> bool:
+    return (outcome.get("requestId"), outcome.get("operation")) == (request_id, operation)
 
 
 def _decode(fields: dict[str, Any]) -> _Known:

@@ -43,7 +43,7 @@ class ObjectStore:
         self._backend = backend
 
     @classmethod
-    def at(cls, url: str, options: Mapping[str, Secret], timeout: float) -> ObjectStore:
+    def at(cls, url: str, options: Mapping[str, Secret | str], timeout: float) -> ObjectStore:
         """Open `s3://bucket[/prefix]`, `gs://`, `az://` or `file:///folder`; raise ConfigurationError.
 
         `options` are the cloud's environment variables in lower case, `timeout` is in seconds without a byte.
@@ -94,6 +94,10 @@ class ObjectStore:
                 raise SessionChanged(session_id) from None
             except NotImplementedError:
                 return False
+            except FileNotFoundError as error:
+                if version is None or error.errno is not None:
+                    raise
+                raise SessionChanged(session_id) from None  # S3's word for a condition on what was deleted
         return True
 
     def _checked(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> Iterator[bytes]:

@@ -51,6 +51,11 @@ def in_tree(path: bytes, kind: Kind) -> bool:
     return kind is Kind.FILE and inside is not None and _FILES.fullmatch(inside) is not None
 
 
+def is_rules(path: bytes) -> bool:
+    """Tell whether a path is named as the files are that git takes rules from."""
+    return path.rpartition(b"/")[2] in {b".gitattributes", b".gitignore"}
+
+
 def repository_aside(path: bytes, kind: Kind) -> bytes | None:
     """Return the folder whose `.git` is not in the tree, if `path` is that `.git` or lies in it.
 

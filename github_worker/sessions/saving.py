@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from uuid import uuid4
 
 import msgspec
 
 from github_worker.contract import Request, Result
-from github_worker.errors import SessionConflict, StorageUnavailable
+from github_worker.errors import SessionConflict, SessionNotFound, StorageUnavailable
 from github_worker.progress import ByteCount, Report, watched
+from github_worker.retry import TRIES, pause
 from github_worker.sessions.sessions import Session, Sessions
-from github_worker.sessions.store import SessionChanged
+from github_worker.sessions.store import SessionChanged, Store
 
-_TRIES = 3
-_PAUSE = 0.5  # seconds before the first repeat
+_VERSIONS = 3  # of other writers, that the work is carried over to
 
 Carry = Callable[[Session], Awaitable[None]]
 
 
-class _Abandoned(Exception):
-    """The upload is of no more use; storage keeps what it has."""
-
-
 class Saving:
-    """One session's upload, under way."""
+    """One session's upload, under way; `session` is the version that it is of."""
 
     def __init__(
         self, sessions: Sessions, session: Session, request: Request, report: Report, carry: Carry
     ) -> None:
-        self._sessions = sessions
-        self._session = session
-        self._request = request
+        self.session = session
         self.report = report
+        self._sessions = sessions
+        self._request = request
         self._carry = carry
         self._id = request.request_id or f"job-{uuid4().hex}"
         self._result: Result | None = None
@@ -44,26 +39,21 @@ class Saving:
 
     def worktree_ready(self) -> None:
         """Let the files go: they stay as they are."""
-        if not self._worktree.done():
-            self._worktree.set_result(None)
+        self._upload.let_worktree_go()
 
-    @asynccontextmanager
-    async def paused(self) -> AsyncIterator[None]:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
         """Let the block change files, and start over with what it leaves."""
-        await self.abandon()
+        self.abandon()
         try:
             yield
         finally:
             self._begin()
             self.worktree_ready()
 
-    async def abandon(self) -> None:
+    def abandon(self) -> None:
         """End the upload and leave storage as it is."""
-        for gate in (self._worktree, self._tail):
-            if not gate.done():
-                gate.set_exception(_Abandoned())
-        with suppress(_Abandoned, SessionChanged, StorageUnavailable, OSError):
-            await self._upload
+        self._upload.abandon()
 
     def keep(self, result: Result) -> None:
         """Record the job's outcome, which is saved with the session."""
@@ -72,64 +62,103 @@ class Saving:
     async def finish(self) -> None:
         """Let the rest go and see it stored, on top of a newer version if there is one.
 
-        Raises SessionConflict or StorageUnavailable, with what was achieved in `data`.
+        Raises StorageUnavailable, SessionConflict, SessionNotFound, or what `carry` and the disk raise.
         """
         self.report("uploading", "Saving the session")
         self._remember()
-        self.worktree_ready()
-        self._tail.set_result(None)
+        self._upload.let_all_go()
         conflicts = failures = 0
         while True:
             try:
-                await watched(self._upload, self._count)
+                await watched(self._upload.task, self._count)
                 break
             except SessionChanged:
                 conflicts += 1
-                if conflicts == _TRIES:
-                    raise SessionConflict(data=self._achieved()) from None
+                if conflicts == _VERSIONS:
+                    raise SessionConflict from None
                 if await self._adopt_newer():
                     break
-            except StorageUnavailable as error:
+            except StorageUnavailable:
                 failures += 1
-                if failures == _TRIES:
-                    raise StorageUnavailable(str(error), data=self._achieved()) from error
-                await asyncio.sleep(random.uniform(0.5, 1) * _PAUSE * 2**failures)  # noqa: S311 (no secret)
-            self._begin(ready=True)
-        self._sent.total = self._sent.bytes
+                if failures == TRIES:
+                    raise
+                await asyncio.sleep(pause(failures))
+            self._begin()
+            self._upload.let_all_go()
+        self._upload.sent.total = self._upload.sent.bytes
         self._count()
 
-    def _begin(self, *, ready: bool = False) -> None:
-        self._worktree: Future[None] = Future()
-        self._tail: Future[None] = Future()
-        self._sent = ByteCount()
-        if ready:
-            self._worktree.set_result(None)
-            self._tail.set_result(None)
-        chunks = self._sent.counted(self._session.pack(self._worktree.result, self._tail.result))
-        self._upload = asyncio.create_task(
-            asyncio.to_thread(self._sessions.store.upload, self._session.id, chunks, self._session.version)
-        )
+    def _begin(self) -> None:
+        self._upload = _Upload(self.session, self._sessions.store)
 
     async def _adopt_newer(self) -> bool:
-        """Carry the work over to the version that is stored now; True if that is our own."""
-        newer = await asyncio.to_thread(self._sessions.load, self._session.id)
-        if newer.metadata.remembers(self._id):
-            return True
-        await self._carry(newer)
-        self._session = newer
-        self._remember()
-        return False
+        """Carry the work over to the version that is stored now; True if that has it already."""
+        newer = await asyncio.to_thread(self._sessions.load, self.session.id)
+        if newer.is_new and not self.session.is_new:
+            raise SessionNotFound(f"The session {newer.id} was deleted while this job worked")
+        is_ours = newer.metadata.remembers(self._id, self._request.operation)
+        if not is_ours:
+            await self._carry(newer)
+        self.session = newer
+        if not is_ours:
+            self._remember()
+        return is_ours
 
     def _remember(self) -> None:
-        self._session.metadata.remember(self._id, self._request.operation, self._achieved())
-        self._session.metadata.write(self._session.folders.tree)
-
-    def _achieved(self) -> dict[str, object]:
-        achieved: dict[str, object] = msgspec.to_builtins(self._result)
-        return achieved
+        metadata = self.session.metadata
+        metadata.remember(self._id, self._request.operation, msgspec.to_builtins(self._result))
+        metadata.write(self.session.folders.tree)
 
     def _count(self) -> None:
-        self.report.count("Saving the session", self._sent.bytes, self._sent.total, self._sent.bytes)
+        sent = self._upload.sent
+        self.report.count("Saving the session", sent.bytes, sent.total, sent.bytes)
+
+
+class _Abandoned(Exception):
+    """The upload is of no more use; storage keeps what it has."""
+
+
+class _Upload:
+    """One try: an archive on its way to the store, which waits at two gates."""
+
+    def __init__(self, session: Session, store: Store) -> None:
+        self.sent = ByteCount()
+        self._worktree: Future[None] = Future()
+        self._tail: Future[None] = Future()
+        self._abandoned = False
+        chunks = self.sent.counted(self._pack(session))
+        self.task = asyncio.create_task(asyncio.to_thread(store.upload, session.id, chunks, session.version))
+        self.task.add_done_callback(_retrieve)
+
+    def let_worktree_go(self) -> None:
+        """Open the first gate."""
+        if not self._worktree.done():
+            self._worktree.set_result(None)
+
+    def let_all_go(self) -> None:
+        """Open both gates."""
+        self.let_worktree_go()
+        self._tail.set_result(None)
+
+    def abandon(self) -> None:
+        """See that it stores nothing more; its thread is not waited for, as storage may hang."""
+        self._abandoned = True
+        for gate in (self._worktree, self._tail):
+            if not gate.done():
+                gate.set_exception(_Abandoned())
+
+    def _pack(self, session: Session) -> Iterator[bytes]:
+        for chunk in session.pack(self._worktree.result, self._tail.result):
+            # Asked with the chunk at hand: its files may be gone already, and no archive may lack them.
+            if self._abandoned:
+                raise _Abandoned
+            yield chunk
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Take note of how an upload ended, which nobody waits for once it is abandoned."""
+    if not task.cancelled():
+        task.exception()
 
 
 @asynccontextmanager
@@ -140,7 +169,7 @@ async def saving(
     upload = Saving(sessions, session, request, report, carry)
     try:
         yield upload
+        await upload.finish()
     except BaseException:
-        await upload.abandon()
+        upload.abandon()
         raise
-    await upload.finish()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from github_worker.errors import SessionNotFound
+from github_worker.errors import SessionNotFound, StorageUnavailable
 from github_worker.progress import ByteCount, Report, watched
+from github_worker.retry import retried
 from github_worker.scratch import Scratch
 from github_worker.sessions.inventory import Folders, Inventory
 from github_worker.sessions.limits import Limits
@@ -48,9 +50,11 @@ class Session:
 
     def repositories_aside(self, cloned_path: str) -> list[str]:
         """Return the folders below the worktree (`.` is itself) whose `.git` is kept from libgit2."""
-        root = f"{WORKSPACE}/{cloned_path}"
-        aside = (os.fsdecode(folder) for folder in self.inventory.repositories_aside)
-        return [os.path.relpath(folder, root) for folder in aside if f"{folder}/".startswith(f"{root}/")]
+        return _below(f"{WORKSPACE}/{cloned_path}", self.inventory.repositories_aside)
+
+    def rule_links(self, cloned_path: str) -> tuple[str, ...]:
+        """Return the paths in the worktree of git's files of rules that came as links."""
+        return tuple(_below(f"{WORKSPACE}/{cloned_path}", self.inventory.rule_links))
 
     def pack(self, before_worktree: Callable[[], None], before_tail: Callable[[], None]) -> Iterator[bytes]:
         """Pack it; the two callables block until those parts are ready."""
@@ -66,18 +70,10 @@ class Session:
 class Sessions:
     """Opens sessions out of a store."""
 
-    def __init__(self, store: Callable[[], Store], scratch: Scratch, limits: Limits) -> None:
-        self._make_store = store
+    def __init__(self, store: Store, scratch: Scratch, limits: Limits) -> None:
+        self.store = store
         self._scratch = scratch
         self._limits = limits
-        self._store: Store | None = None
-
-    @property
-    def store(self) -> Store:
-        """The store, connected to when it is first used."""
-        if self._store is None:
-            self._store = self._make_store()
-        return self._store
 
     async def open(self, session_id: str, report: Report) -> Session:
         """Download and unpack a session; raise SessionNotFound when there is none."""
@@ -100,16 +96,41 @@ class Sessions:
         return session
 
     def load(self, session_id: str, received: ByteCount | None = None) -> Session:
-        """Do what `open_or_new` does, in this thread and in silence."""
-        count = received or ByteCount()
-        folders = Folders.make(self._scratch.folder())
+        """Do what `open_or_new` does, in this thread and in silence; what breaks off is fetched anew."""
+        return retried(lambda: self._load(session_id, received or ByteCount()), _BrokenOff)
+
+    def _load(self, session_id: str, count: ByteCount) -> Session:
+        folder = self._scratch.folder()
+        try:
+            return self._unpack(session_id, count, Folders.make(folder))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _unpack(self, session_id: str, count: ByteCount, folders: Folders) -> Session:
         with self.store.download(session_id) as download:
             if download is None:
                 return Session(session_id, folders, Inventory(), self._limits, None)
-            count.total = download.size
-            inventory = unpack(count.counted(download.chunks), folders, self._limits)
+            count.bytes, count.total = 0, download.size
+            inventory = unpack(_whole(count.counted(download.chunks)), folders, self._limits)
         return Session(session_id, folders, inventory, self._limits, download.version)
 
     async def metadata(self, session_id: str, report: Report) -> Metadata:
         """Return a session's metadata alone; raise SessionNotFound."""
         return (await self.open(session_id, report)).metadata
+
+
+def _below(root: str, paths: Iterable[bytes]) -> list[str]:
+    decoded = (os.fsdecode(path) for path in paths)
+    return [os.path.relpath(path, root) for path in decoded if f"{path}/".startswith(f"{root}/")]
+
+
+class _BrokenOff(StorageUnavailable):
+    """The archive began to arrive, and did not arrive whole."""
+
+
+def _whole(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except StorageUnavailable as error:
+        raise _BrokenOff(str(error)) from error

@@ -177,5 +177,5 @@ def _changes(files: Mapping[str, bytes | str | None], modes: Mapping[str, str]) 
 
 def _quoted(path: str) -> bytes:
     if '"' not in path and "\n" not in path:
-        return path.encode()
+        return os.fsencode(path)
     return ('"' + path.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") + '"').encode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -30,7 +29,7 @@ class S3Server:
         self._server.stop()
 
     @property
-    def variables(self) -> Mapping[str, str]:
+    def variables(self) -> dict[str, str]:
         """The environment variables that lead to this server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -40,7 +39,7 @@ class S3Server:
         }
 
     @property
-    def options(self) -> Mapping[str, Secret]:
+    def options(self) -> dict[str, Secret]:
         """The same, as the settings hold them."""
         return {name.lower(): Secret(value) for name, value in self.variables.items()}
 
@@ -67,6 +66,10 @@ class S3Server:
     def write(self, bucket: str, key: str, data: bytes) -> None:
         """Put an object, whatever is there."""
         self._ask("PUT", f"{bucket}/{key}", data)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object."""
+        self._ask("DELETE", f"{bucket}/{key}")
 
     def _ask(self, method: str, path: str, data: bytes | None = None) -> bytes:
         # moto wants a signature and does not verify it.

@@ -86,6 +86,11 @@ class StorageWorker:
         """Save a session, as another writer does."""
         self.replace(session_id, archive, {})
 
+    def delete(self, session_id: str) -> None:
+        """Delete a session."""
+        with self._lock:
+            del self._saved[session_id]
+
     def replace(self, session_id: str, archive: bytes, conditions: Mapping[str, str]) -> bool:
         """Save a session if the request's headers allow it, and tell whether they did."""
         with self._lock:
