@@ -49,6 +49,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     naming_timeout: float
     anthropic_api_key: Secret | None
     anthropic_base_url: str | None
+    https_proxy: Secret | None
+    no_proxy: tuple[str, ...]
     job_timeout: float
     max_session_bytes: int
     max_session_files: int
@@ -60,6 +62,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     def embedded_store(self) -> bool:
         """Whether sessions are kept in a folder of this machine, no store being configured."""
         return self.storage_worker_url is None and self.storage_url is None
+
+    def proxy_for(self, url: str) -> Secret | None:
+        """Return the proxy on the way to an https URL, unless its host is one of `NO_PROXY`."""
+        parts = urlsplit(url)
+        exempt = any(f".{parts.hostname}".endswith(f".{name}") for name in self.no_proxy)
+        return None if parts.scheme != "https" or exempt else self.https_proxy
 
     def allows(self, origin: str) -> bool:
         """Tell whether a token may be sent to `origin` (scheme, host and port)."""
@@ -96,6 +104,8 @@ def from_env(env: Mapping[str, str]) -> Settings:
         naming_timeout=read.value("NAMING_TIMEOUT", "15", _seconds),
         anthropic_api_key=read.optional("ANTHROPIC_API_KEY", Secret),
         anthropic_base_url=read.optional("ANTHROPIC_BASE_URL", _http_url),
+        https_proxy=read.optional("HTTPS_PROXY", _proxy),
+        no_proxy=read.value("NO_PROXY", "", _domains),
         job_timeout=read.value("JOB_TIMEOUT", "900", _seconds),
         max_session_bytes=read.value("MAX_SESSION_BYTES", "8 GiB", _size),
         max_session_files=read.value("MAX_SESSION_FILES", "1000000", _count),
@@ -188,6 +198,17 @@ def _http_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be an http or https URL")
     return text.rstrip("/")
+
+
+def _proxy(text: str) -> Secret:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("must be http://[user:password@]host:port")
+    return Secret(text.rstrip("/"))
+
+
+def _domains(text: str) -> tuple[str, ...]:
+    return tuple(name.strip().lower().lstrip(".") for name in text.split(",") if name.strip())
 
 
 def _storage_url(text: str) -> str:

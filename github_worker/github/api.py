@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -135,8 +136,15 @@ async def connected(settings: Settings, token: Secret, report: Report) -> AsyncI
         "User-Agent": f"github-worker/{__version__}",
         "X-GitHub-Api-Version": "2022-11-28",
     }
-    # trust_env would read proxies and certificates from the environment, below the entry point
-    async with httpx.AsyncClient(headers=headers, timeout=settings.git_timeout, trust_env=False) as http:
+    proxy = settings.proxy_for(settings.github_api_url)
+    # trust_env would read proxies from the environment; the machine's authorities are those that git trusts
+    async with httpx.AsyncClient(
+        headers=headers,
+        timeout=settings.git_timeout,
+        verify=ssl.create_default_context(),
+        proxy=proxy.reveal() if proxy else None,
+        trust_env=False,
+    ) as http:
         yield GitHub(http, settings, token, report)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import anthropic
 import httpx2
 import msgspec
@@ -11,6 +13,7 @@ from github_worker.naming.answers import NoAnswer
 from github_worker.naming.keys import Key
 from github_worker.naming.prompts import Prompt
 from github_worker.redaction import scrub
+from github_worker.settings import Settings
 
 _BASE_URL = "https://api.anthropic.com"
 _OAUTH_BETA = "oauth-2025-04-20"  # anthropic.lib.credentials: what unlocks bearer tokens of OAuth
@@ -27,12 +30,12 @@ class _Message(Struct):
     stop_reason: str | None = None
 
 
-async def ask(prompt: Prompt, key: Key, model: str, base_url: str | None) -> str:
+async def ask(prompt: Prompt, key: Key, settings: Settings) -> str:
     """Return the model's answer, JSON of the prompt's schema as it says; raise NoAnswer with the reason."""
     try:
-        async with _client(key, base_url) as client:
+        async with _client(key, settings) as client:
             response = await client.messages.with_raw_response.create(
-                model=model,
+                model=settings.naming_model,
                 max_tokens=prompt.max_tokens,
                 system=prompt.system,
                 messages=[{"role": "user", "content": prompt.content}],
@@ -59,16 +62,23 @@ def read(body: bytes) -> str:
     return "".join(block.text for block in message.content if block.type == "text")
 
 
-def _client(key: Key, base_url: str | None) -> anthropic.AsyncAnthropic:
+def _client(key: Key, settings: Settings) -> anthropic.AsyncAnthropic:
     secret = key.secret.reveal()
+    base_url = settings.anthropic_base_url or _BASE_URL
+    proxy = settings.proxy_for(base_url)
     client = anthropic.AsyncAnthropic(
         api_key=None if key.oauth else secret,
         auth_token=secret if key.oauth else None,
-        base_url=base_url or _BASE_URL,
+        base_url=base_url,
         max_retries=_RETRIES,
         open_telemetry=False,
-        # proxies of the environment are not asked, and no redirect takes the prompt elsewhere
-        http_client=httpx2.AsyncClient(trust_env=False, follow_redirects=False),
+        # the environment's proxies are not asked, and no redirect takes the prompt elsewhere
+        http_client=httpx2.AsyncClient(
+            verify=ssl.create_default_context(),
+            proxy=proxy.reveal() if proxy else None,
+            trust_env=False,
+            follow_redirects=False,
+        ),
     )
     # the only way to leave out what the constructor takes from ANTHROPIC_CUSTOM_HEADERS
     client._custom_headers = {"anthropic-beta": _OAUTH_BETA} if key.oauth else {}

@@ -84,8 +84,7 @@ class Namer:
         try:
             async with asyncio.timeout(timeout):
                 ask = await asyncio.to_thread(preload)
-                settings = self._settings
-                answer = await ask(prompt, key, settings.naming_model, settings.anthropic_base_url)
+                answer = await ask(prompt, key, self._settings)
         except TimeoutError:
             raise NoAnswer(f"the model did not answer within {timeout:g} s") from None
         return scrub(answer)
@@ -101,7 +100,7 @@ class Namer:
         return key
 
 
-def preload() -> Callable[[Prompt, Key, str, str | None], Awaitable[str]]:
+def preload() -> Callable[[Prompt, Key, Settings], Awaitable[str]]:
     """Import the model's SDK, which takes about a second: call it in a thread while the worker is idle."""
     from github_worker.naming.model import ask  # noqa: PLC0415
 

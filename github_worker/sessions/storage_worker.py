@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -36,6 +37,7 @@ class StorageWorkerStore:
             timeout=timeout,
             # A connection kept since the download may be dead by the time of the upload.
             limits=httpx.Limits(max_keepalive_connections=0),
+            verify=ssl.create_default_context(),
             # The storage is internal: a proxy towards the outside has no business with it.
             trust_env=False,
         )
