@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from github_worker.contract import CloneRepository, encode_event
+from github_worker.contract import CloneRepository, decode_request, encode_event
 from github_worker.jobs import Job
 
 # A job that runs when SIGTERM comes is finished and its stream completed.
 AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # theirs has no annotations
+
+_REHEARSAL = b'{"sessionId":"rehearsal","repoUrl":"https://localhost/re/hearsal","accessToken":"-"}'
 
 
 class JobStream(EventSourceResponse):
@@ -43,7 +45,7 @@ async def _lines(job: Job) -> AsyncIterator[bytes]:
 
 async def rehearse() -> None:
     """Stream a job to nobody: what runs for the first time is slow, and a worker's one job would pay."""
-    job = Job(CloneRepository(session_id="rehearsal", repo_url="https://localhost/re/hearsal"))
+    job = Job(decode_request(CloneRepository, _REHEARSAL))
     job.report("rehearsal", "")
     job.close()
 

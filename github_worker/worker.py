@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Seconds: where callers queue, a job comes at once, and the model's SDK costs more than most jobs.
+_IDLE = 0.5
 _SWITCH_INTERVAL = 0.0005  # seconds: threads that compute let the loop answer `/health` ten times sooner
 
 
@@ -47,15 +49,19 @@ class LazyOperations:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loaded = asyncio.Event()
+        self._asked = False
 
     async def load(self) -> None:
-        """Import everything, what every job needs first."""
+        """Import what every job needs, and after a while of idleness what only some do."""
         self._services = await asyncio.to_thread(_services, self._settings)
         self._loaded.set()
-        await asyncio.to_thread(importlib.import_module, "anthropic")
+        await asyncio.sleep(_IDLE)
+        if not self._asked:
+            await asyncio.to_thread(importlib.import_module, "github_worker.naming.model")
 
     async def run(self, request: Request, report: Report) -> Result:
         """Run the request's operation."""
+        self._asked = True
         await self._loaded.wait()
         from github_worker import operations  # noqa: PLC0415 (imported by now)
 

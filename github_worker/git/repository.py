@@ -19,6 +19,7 @@ from github_worker.errors import (
     SessionCorrupt,
     UnsupportedRepository,
 )
+from github_worker.git import stat_cache
 from github_worker.git.config import RepositoryConfig
 from github_worker.git.remote import Remote
 from github_worker.redaction import Secret, scrub
@@ -75,6 +76,7 @@ class Repository:
         for needed in ("objects", "refs"):  # an archive may leave empty folders out
             (git / needed).mkdir(exist_ok=True)
         (git / "config").write_text(config.working(url))
+        stat_cache.renew(folder)
         try:
             repository = cls(folder, url, token, committer)
         except pygit2.GitError as error:
