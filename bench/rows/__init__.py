@@ -1,0 +1,27 @@
+"""The table's rows, by the names that `--rows` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from bench.lab import Lab
+from bench.measure import Result, Skipped
+from bench.rows.archives import archives
+from bench.rows.cage import cage
+from bench.rows.crowd import crowd
+from bench.rows.health import health
+from bench.rows.jobs import branch, clone, commit
+from bench.rows.life import life
+from bench.rows.model import model
+
+ROWS: Mapping[str, Callable[[Lab], Iterator[Result | Skipped]]] = {
+    "life": life,
+    "clone": clone,
+    "commit": commit,
+    "branch": branch,
+    "archives": archives,
+    "cage": cage,
+    "health": health,
+    "model": model,
+    "crowd": crowd,
+}

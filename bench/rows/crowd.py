@@ -1,0 +1,86 @@
+"""Many small jobs through few workers that start again after each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+from bench.lab import Lab
+from bench.measure import Result, Samples
+from bench.stand_ins import TOKEN
+from github_worker_client import GitHubWorker
+from tests.support.balancer import Balancer
+from tests.support.model import Model, Say
+from tests.support.worker import RestartLoop, log_lines
+
+_WORKERS, _CALLERS, _JOBS = 5, 20, 200
+_SECOND = 1.0
+
+
+def crowd(lab: Lab) -> Iterator[Result]:
+    """Yield the rows of a crowd of callers: without a model, and with one that takes its usual second."""
+    jobs = _JOBS // 5 if lab.quick else _JOBS
+    yield _row(lab, jobs, "clones", lab.env)
+    with Model(Say.json(_SECOND, title="Dark mode toggle", branch="dark-mode-toggle")) as model:
+        env = lab.env | {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "sk-ant-bench"}
+        with lab.rewound(lab.small):
+            yield _row(lab, jobs, "init-sessions with a model's second", env)
+
+
+def _row(lab: Lab, jobs: int, kind: str, env: dict[str, str]) -> Result:
+    logs = lab.folder / "logs" / kind.partition(" ")[0]
+    logs.mkdir(parents=True)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(RestartLoop(env, logs)) for _ in range(_WORKERS)]
+        for worker in workers:
+            worker.wait_until_healthy()
+        wall, done = asyncio.run(_run(lab, jobs, kind, [worker.port for worker in workers]))
+        own = [seconds for log in logs.iterdir() for seconds in _own(log)]
+    lost = jobs - done
+    return Result(
+        what=f"{jobs} small {kind}, {_WORKERS} restarting workers, {_CALLERS} callers",
+        against=f"the jobs' own times, from admission to outcome, over {_WORKERS}",
+        unit="s",
+        ours=Samples((wall,)),
+        theirs=Samples((sum(own) / _WORKERS,)),
+        limit=1.5,
+        failed=f"{lost} lost" if lost else "",
+        note="none lost" if not lost else "",
+    )
+
+
+async def _run(lab: Lab, jobs: int, kind: str, ports: Sequence[int]) -> tuple[float, int]:
+    """Do the jobs; return the seconds that it took, and how many succeeded."""
+    waiting = iter(range(jobs))
+    done = 0
+
+    async def call(worker: GitHubWorker) -> None:
+        nonlocal done
+        for number in waiting:
+            session = {
+                "session_id": f"crowd-{kind[:5]}-{number:08d}",
+                "repo_url": lab.url(lab.small),
+                "access_token": TOKEN,
+            }
+            if kind == "clones":
+                await worker.clone_repository(**session)
+            else:
+                await worker.init_session(user_request="Add a dark mode toggle", **session)
+            done += 1
+
+    async with Balancer(*ports) as balancer, GitHubWorker(balancer.base_url) as worker:
+        began = time.perf_counter()
+        await asyncio.gather(*(call(worker) for _ in range(_CALLERS)), return_exceptions=True)
+        return time.perf_counter() - began, done
+
+
+def _own(log: Path) -> Iterator[float]:
+    """Yield the seconds of the job that a worker logged."""
+    moments = {line.get("message"): line.get("timestamp") for line in log_lines(log)}
+    if "job admitted" in moments and "job ended" in moments:
+        admitted, ended = (datetime.fromisoformat(moments[name]) for name in ("job admitted", "job ended"))
+        yield (ended - admitted).total_seconds()

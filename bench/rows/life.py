@@ -1,0 +1,90 @@
+"""What a process of its own costs: its start, its memory, its first event, its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from bench.lab import Lab
+from bench.measure import Result, Samples
+from bench.service import Process, check
+
+_TIMES = 2  # as often as the other rows: each of these takes a second
+
+
+class _Life(Struct, frozen=True):
+    start: float
+    rss: float
+    pss: float
+    first: float
+    end: float
+
+
+class _Bare(Struct, frozen=True):
+    start: float
+    answer: float
+
+
+def life(lab: Lab) -> Iterator[Result]:
+    """Yield the rows of a worker's life."""
+    _worker(lab)  # writes the bytecode that an image has
+    _bare()
+    lives = [(_worker(lab), _bare()) for _ in range(lab.repeat * _TIMES)]
+    ours, bare = [life for life, _ in lives], [bare for _, bare in lives]
+    start = _ms(life.start for life in ours)
+    yield Result(
+        what="start of process to first 200 on /health",
+        against="bare Starlette + uvicorn",
+        unit="ms",
+        ours=start,
+        theirs=_ms(one.start for one in bare),
+        limit=1.15,
+    )
+    yield Result(
+        what="last byte of the stream to process gone",
+        against="one start of the same process",
+        unit="ms",
+        ours=_ms(life.end for life in ours),
+        theirs=start,
+        limit=0.25,
+    )
+    rss = Samples(tuple(life.rss for life in ours))
+    yield Result(
+        what="idle memory after everything is warm (RSS)",
+        unit="MB",
+        ours=rss,
+        limit=110,
+        note=f"PSS {Samples(tuple(life.pss for life in ours)).median:.0f} MB",
+    )
+    yield Result(
+        what="POST to first event",
+        against="a JSON answer of the bare app",
+        unit="ms",
+        ours=_ms(life.first for life in ours),
+        theirs=_ms(one.answer for one in bare),
+        limit=2,
+    )
+
+
+def _worker(lab: Lab) -> _Life:
+    with lab.worker() as worker:
+        start = worker.healthy()
+        worker.warm()
+        memory = worker.memory()
+        answer = worker.post("/clone-repository", lab.clone_body(lab.small))
+        check(answer)
+        worker.end()
+        return _Life(start, memory["Rss"], memory["Pss"], answer.first, time.perf_counter() - answer.ended_at)
+
+
+def _bare() -> _Bare:
+    with Process.bare() as bare:
+        start = bare.healthy()
+        bare.warm()
+        return _Bare(start, bare.post("/health", {"sessionId": "bench"}).first)
+
+
+def _ms(seconds: Iterator[float]) -> Samples:
+    return Samples(tuple(value * 1000 for value in seconds))
