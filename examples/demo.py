@@ -21,8 +21,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from github_worker_client import GitHubWorker, GitHubWorkerError
-
 from github_worker.contract import (
     AnyEvent,
     BranchStarted,
@@ -33,6 +31,7 @@ from github_worker.contract import (
     Warned,
     origin_of,
 )
+from github_worker_client import GitHubWorker, GitHubWorkerError
 from tests.support.git_server import GitServer
 from tests.support.repositories import git, with_token
 from tests.support.sessions import SessionFolder

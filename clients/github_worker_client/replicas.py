@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 import httpx
 from httpx_sse import EventSource, SSEError
@@ -15,6 +16,7 @@ from httpx_sse import EventSource, SSEError
 from github_worker.contract import AnyEvent, Completed, Failed, Request, encode_request
 from github_worker.redaction import Secret
 from github_worker_client import wire
+from github_worker_client.addresses import Addresses, direct, of_host
 from github_worker_client.errors import NoWorker, StreamBroken, UnexpectedAnswer, WorkerUnavailable
 from github_worker_client.retry import Backoff
 from github_worker_client.wire import Answer
@@ -79,9 +81,10 @@ class Replicas:
     async def _admitted(self, request: Request) -> AsyncIterator[EventSource]:
         """Open a stream on the first replica that takes the job."""
         deadline = time.monotonic() + self._busy_timeout
+        addresses = Addresses(partial(of_host, self._http.base_url.host))
         for failures in itertools.count(1):
             try:
-                response = await self._post(request)
+                response = await self._post(request, await addresses.next())
                 break
             except NoWorker as error:
                 wait = self._backoff.wait(failures, _jitter(), error.retry_after)
@@ -93,13 +96,15 @@ class Replicas:
         finally:
             await response.aclose()
 
-    async def _post(self, request: Request) -> httpx.Response:
+    async def _post(self, request: Request, address: str | None) -> httpx.Response:
         message = self._http.build_request(
             "POST",
             f"/{request.operation}",
             content=encode_request(request),
             headers=_HEADERS | {"Accept": "text/event-stream"} | self._authorization(),
         )
+        if address is not None:
+            direct(message, address)
         try:
             response = await self._http.send(message, stream=True)
             if response.status_code == 200:
