@@ -1,11 +1,14 @@
 # The interpreter and the packages of the lock file, compiled; no compiler, no git, no root.
 FROM python:3.13-slim AS build
 
-# Unset, pip asks its default index.
+# For closed networks; unset, pip asks its default index and trusts the usual authorities:
+#   --build-arg PIP_INDEX_URL=https://… --build-arg PIP_CERT=/run/secrets/ca --secret id=ca,src=ca.pem
 ARG PIP_INDEX_URL
+ARG PIP_CERT
 WORKDIR /app
 COPY requirements.lock .
-RUN python -m venv --without-pip /opt/venv \
+RUN --mount=type=secret,id=ca \
+    python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --disable-pip-version-check --no-cache-dir \
         --require-hashes --only-binary :all: --no-compile --requirement requirements.lock
 COPY github_worker github_worker
@@ -41,6 +44,6 @@ USER worker
 EXPOSE 5002
 STOPSIGNAL SIGTERM
 # A task gets requests once it is healthy, so a new one is asked often.
-HEALTHCHECK --interval=10s --timeout=10s --retries=6 --start-period=30s --start-interval=500ms \
-    CMD ["python", "-I", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', os.environ.get('PORT', '5002'), timeout=9); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
+HEALTHCHECK --interval=10s --timeout=10s --retries=6 --start-period=30s --start-interval=200ms \
+    CMD ["python", "-I", "-S", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', os.environ.get('PORT', '5002'), timeout=9); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
 CMD ["python", "-m", "github_worker", "serve"]

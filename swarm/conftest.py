@@ -1,0 +1,144 @@
+"""One engine, one image and one stack for all the tests, and the remote and the store beside them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from github_worker_client import GitHubWorker
+from swarm.engine import ADDRESS, Engine
+from swarm.figures import Figures
+from swarm.image import BASE, build, import_base, package_index
+from swarm.ingress import PUBLISHED, has_ipvs
+from swarm.load import Call, Counting, read
+from swarm.stack import Stack
+from tests.support.git_server import GitServer
+from tests.support.s3 import S3Server
+
+REPOSITORY = Path(__file__).parent.parent
+CACHE = Path(os.environ["SWARM_CACHE"])
+WORKER_TOKEN = "worker-token-0123456789"
+GIT_TOKEN = "git-token-0123456789"
+STORE_KEY = "store-key-0123456789"
+INGRESS = f"http://{ADDRESS}:{PUBLISHED}"
+_FILES = {f"src/module{number}.py": f"VALUE = {number}\n" * 50 for number in range(20)}
+
+
+@pytest.fixture(scope="session")
+def figures() -> Iterator[Figures]:
+    """Collect what is measured, and print it at the end."""
+    figures = Figures()
+    figures.add("ingress", "Swarm's own" if has_ipvs() else "by nftables: this kernel has no IPVS")
+    yield figures
+    figures.show()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """Start an engine."""
+    state = CACHE / "state"
+    shutil.rmtree(state, ignore_errors=True)
+    with Engine(CACHE / "engine", REPOSITORY, state) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine, figures: Figures) -> str:
+    """Build the image under two tags and return the first."""
+    import_base(engine, CACHE / "base")
+    shutil.rmtree(CACHE / "index", ignore_errors=True)
+    with package_index(CACHE / "wheels", CACHE / "index") as index:
+        for tag in ("one", "two"):
+            build(engine, REPOSITORY, index, tag)
+    sizes = {name: engine.get(f"/images/{name}/json")["Size"] for name in (BASE, "github-worker:one")}
+    figures.add("image", ", ".join(f"{name} {size // 10**6} MB" for name, size in sizes.items()))
+    return "one"
+
+
+@pytest.fixture(scope="session")
+def git_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    """Serve repositories where containers reach them."""
+    with GitServer(tmp_path_factory.mktemp("remote"), {GIT_TOKEN: "write"}, host=ADDRESS) as server:
+        server.seed("owner", "small", _FILES)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def store(engine: Engine) -> Iterator[S3Server]:
+    """Serve S3 where containers reach it."""
+    with S3Server(ADDRESS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket(store: S3Server) -> str:
+    """Return the name of the bucket that holds the sessions."""
+    return store.create_bucket()
+
+
+@pytest.fixture(scope="session")
+def stack(engine: Engine, image: str, store: S3Server, bucket: str, git_server: GitServer) -> Iterator[Stack]:
+    """Deploy swarm.yml."""
+    secrets = {
+        "github_worker_token": WORKER_TOKEN,
+        "anthropic_api_key": "no-key",
+        "storage_key_id": "key-id",
+        "storage_key": STORE_KEY,
+    }
+    settings = {
+        "STORAGE_URL": f"s3://{bucket}",
+        "STORE": store.endpoint,
+        "GIT_ALLOWED_HOSTS": git_server.origin,
+        "MODEL": f"http://{ADDRESS}:9",  # nobody listens: names and messages are made without one
+    }
+    stack = Stack(engine, secrets, settings)
+    stack.deploy(image)
+    stack.wait_until_ready()
+    yield stack
+    stack.remove()
+
+
+@pytest.fixture(scope="session")
+def call(stack: Stack, git_server: GitServer) -> Callable[..., list[Call]]:
+    """Return what runs callers in a container, on this network namespace or on the stack's network."""
+    repository = f"{git_server.origin}/owner/small.git"
+
+    def run(base_url: str, *arguments: str, network: str = "host") -> list[Call]:
+        output = stack.engine.docker(
+            *(
+                "run",
+                "--rm",
+                "--no-healthcheck",
+                "--user",
+                "0",
+                "--network",
+                network,
+                "--workdir",
+                REPOSITORY,
+            ),
+            *("--volume", f"{REPOSITORY}:{REPOSITORY}:ro", "--env", f"PYTHONPATH={REPOSITORY}/clients"),
+            *("--env", f"GITHUB_WORKER_TOKEN={WORKER_TOKEN}", "--env", f"GIT_TOKEN={GIT_TOKEN}"),
+            *("github-worker:one", "python", "-m", "swarm.load", base_url, repository, *arguments),
+        )
+        return read(output)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def hundred(stack: Stack, call: Callable[..., list[Call]]) -> list[Call]:
+    """Return what ten callers saw who did a hundred jobs through the ingress, as fast as they could."""
+    calls = call(INGRESS, "--name", "hundred", "--jobs", "100", "--callers", "10")
+    stack.wait_until_ready()
+    return calls
+
+
+@pytest.fixture
+async def client(stack: Stack) -> AsyncIterator[GitHubWorker]:
+    """Yield a client of the stack's workers, through the ingress."""
+    async with GitHubWorker(INGRESS, WORKER_TOKEN, transport=Counting()) as client:
+        yield client

@@ -1,0 +1,84 @@
+"""A Docker engine from Debian's packages, in a root and a mount namespace of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+ADDRESS = "10.99.0.1"  # of this network namespace, as containers reach it
+_HERE = Path(__file__).parent
+_START = 60.0  # seconds
+
+
+class Engine:
+    """`dockerd`, started in `root` for as long as the block lasts; `shared` is seen on both sides.
+
+    What it keeps is in `state`, a folder in `shared`.
+    """
+
+    def __init__(self, root: Path, shared: Path, state: Path) -> None:
+        state.mkdir()
+        self.log = state / "dockerd.log"
+        self._socket = state / "docker.sock"
+        self.api = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self._socket)), base_url="http://engine", timeout=60.0
+        )
+        command = ["unshare", "--mount", str(_HERE / "in-root"), str(root), str(shared), "dockerd"]
+        command += ["--data-root", f"{state}/data", "--exec-root", f"{state}/exec"]
+        command += ["--host", f"unix://{self._socket}", "--no-new-privileges"]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def __enter__(self) -> Self:
+        self._wait_until_it_answers()
+        self.run("ip", "link", "set", "lo", "up")
+        self.run("ip", "address", "add", f"{ADDRESS}/24", "dev", "lo")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.api.close()
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+    def run(self, *command: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
+        """Run a command of the engine's root and return its output; its complaint is a note of the error."""
+        inside = ["nsenter", f"--mount=/proc/{self._process.pid}/ns/mnt", *map(str, command)]
+        given = {"PATH": os.environ["PATH"], "DOCKER_HOST": f"unix://{self._socket}", **(env or {})}
+        try:
+            done = subprocess.run(inside, input=stdin, capture_output=True, env=given, check=True)
+        except subprocess.CalledProcessError as error:
+            error.add_note(error.stderr.decode(errors="replace"))
+            raise
+        return done.stdout.decode()
+
+    def docker(self, *arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
+        """Run `docker` and return its output."""
+        return self.run("docker", *arguments, stdin=stdin, env=env)
+
+    def get(self, path: str) -> Any:
+        """Ask the engine's API."""
+        return self.api.get(path).raise_for_status().json()
+
+    def containers(self, service: str) -> list[dict[str, Any]]:
+        """Describe a service's running containers."""
+        query = {"filters": json.dumps({"label": [f"com.docker.swarm.service.name={service}"]})}
+        listed = self.api.get("/containers/json", params=query).raise_for_status().json()
+        described = (self.api.get(f"/containers/{each['Id']}/json") for each in listed)
+        return [answer.json() for answer in described if answer.status_code == 200]
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + _START
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if self._socket.exists():  # dockerd makes it when it is ready
+                self.api.get("/_ping").raise_for_status()
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"dockerd did not start:\n{self.log.read_text()[-4000:]}")
