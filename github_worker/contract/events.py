@@ -75,7 +75,7 @@ AnyEvent = Progress | Warned | BranchStarted | SessionNamed | Completed | Failed
 
 def rfc3339(moment: datetime) -> str:
     """Write a UTC moment as the contract's timestamps are: `2026-01-31T09:00:00.000Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def encode_event(event: AnyEvent) -> bytes:
