@@ -21,8 +21,9 @@ class JobStream(EventSourceResponse):
     """The response that carries a job's events; the connection ends with it, as the process does."""
 
     def __init__(self, job: Job, ping: float) -> None:
+        self._lines = _lines(job)
         super().__init__(
-            _lines(job),
+            self._lines,
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"},
             ping=ping,
             sep="\n",
@@ -32,10 +33,22 @@ class JobStream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the job is over or the client is gone, and tell the job."""
+
+        async def send_rest(message: Message) -> None:
+            if message["type"] != "http.response.start":
+                await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            await self._begin(send)
+            await super().__call__(scope, receive, send_rest)
         finally:
             self._job.stream_closed.set()
+
+    async def _begin(self, send: Send) -> None:
+        """Send the head and the first event, which need not wait until the stream's tasks are made."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        first = await anext(self._lines)
+        await send({"type": "http.response.body", "body": first, "more_body": True})
 
 
 async def _lines(job: Job) -> AsyncIterator[bytes]:
