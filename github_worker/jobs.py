@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -17,6 +18,8 @@ from github_worker.progress import Report
 from github_worker.redaction import scrub
 
 logger = logging.getLogger(__name__)
+
+_SLACK = 5.0  # seconds that the loop of an idle worker may be late
 
 Run = Callable[[Request, Report], Coroutine[Any, Any, Result]]
 Cleanup = Callable[[], Awaitable[None]]
@@ -43,17 +46,20 @@ class Job:
         self.request = request
         self.report = Report(self.send)
         self.stream_closed = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._events: asyncio.Queue[AnyEvent | None] = asyncio.Queue()
         self._ended = False
 
     def send(self, event: AnyEvent) -> None:
         """Send an event, from any thread; what comes after a terminal event is dropped."""
-        self._loop.call_soon_threadsafe(self._put, event)
+        if threading.get_ident() == self._thread:
+            self._put(event)
+        else:
+            self._loop.call_soon_threadsafe(self._put, event)
 
     def close(self) -> None:
         """End the stream after the events that were sent."""
-        self._loop.call_soon_threadsafe(self._events.put_nowait, None)
+        self._events.put_nowait(None)
 
     async def events(self) -> AsyncIterator[AnyEvent]:
         """Yield the events in the order in which they were sent, until the stream ends."""
@@ -90,11 +96,19 @@ class Gate:
         """Start the one job; raise Busy or ShuttingDown."""
         self.check()
         self.job = Job(request)
-        # Needs no GIL, so it ends the process (with status 1) even if a native library never gives it back.
-        faulthandler.dump_traceback_later(self._last_moment, exit=True)
         work = asyncio.create_task(self._run(request, self.job.report))
         self._task = asyncio.create_task(self._see_through(self.job, work))
         return self.job
+
+    def watch(self) -> None:
+        """Put off the moment that ends the process whatever it hangs in; call it every second.
+
+        From a job's admission on it stands. It needs no GIL, so it comes (with status 1) even if a native
+        library never gives that back.
+        """
+        if self.job is None:
+            longest = self._job_timeout + 2 * self._limits.grace + self._limits.linger
+            faulthandler.dump_traceback_later(longest + _SLACK, exit=True)
 
     def drain(self) -> None:
         """Admit nothing any more; the process may go once a running job has ended."""
@@ -106,12 +120,9 @@ class Gate:
         """Wait until the process may go."""
         await self._over.wait()
 
-    @property
-    def _last_moment(self) -> float:
-        return self._job_timeout + 2 * self._limits.grace + self._limits.linger
-
     async def _see_through(self, job: Job, work: asyncio.Task[Result]) -> None:
         try:
+            await asyncio.sleep(0)  # the job's first event goes out before this
             logger.info("job admitted", extra={"fields": _identity(job.request)})
             await asyncio.wait({work}, timeout=self._job_timeout)
             job.send(_outcome(job, work))

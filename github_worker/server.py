@@ -101,7 +101,7 @@ class WorkerServer(Server):
         yield
 
     async def main_loop(self) -> None:
-        """Start `on_open` with the address, then keep the Date header right until the gate is over."""
+        """Start `on_open` with the address, then tick until the gate is over."""
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         await self.on_tick(0)
         self._opened = asyncio.create_task(
@@ -110,6 +110,11 @@ class WorkerServer(Server):
         over = asyncio.create_task(self._gate.over())
         while not (await asyncio.wait({over}, timeout=1))[0]:
             await self.on_tick(0)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Keep the gate's watch, and the Date header right."""
+        self._gate.watch()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> NoReturn:
         """Stop listening, let answers that are on their way arrive, and end the process."""

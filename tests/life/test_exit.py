@@ -147,6 +147,6 @@ def test_a_deadline_holds_when_native_code_keeps_the_interpreter(start: StartWor
     worker = start({"grace": 0.1, "linger": 0.1}, JOB_TIMEOUT="0.5")
     with pytest.raises(httpx.RemoteProtocolError):
         post(worker, ("hold_gil", None))
-    assert worker.wait(5) == 1
+    assert worker.wait(10) == 1
     assert "Thread 0x" in worker.log.read_text()
     assert "git-token" not in worker.log.read_text()
