@@ -80,9 +80,10 @@ def serve(settings: Settings, operations: Operations, limits: Limits) -> None:
 
     async def on_open(address: str) -> None:
         logger.info("listening", extra={"fields": _description(settings, address)})
-        gc.enable()
         sys.setswitchinterval(_SWITCH_INTERVAL)
         await _prepare(operations)
+        gc.freeze()
+        gc.enable()
 
     app = create_app(gate, settings, container_id, limits)
     address = (settings.host, settings.port)
