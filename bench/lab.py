@@ -105,6 +105,10 @@ class Lab:
         """Return the bytes of the repository's packs."""
         return sum(pack.stat().st_size for pack in self.remote(shape).glob("objects/pack/*.pack"))
 
+    def files(self, shape: Shape) -> int:
+        """Return how many files the repository's default branch has."""
+        return git("--git-dir", self.remote(shape), "ls-tree", "-r", "--name-only", "HEAD").count(b"\n")
+
     def url(self, shape: Shape) -> str:
         """Return where the repository is served."""
         return f"{self.git_origin}/{OWNER}/{shape.name}.git"

@@ -58,18 +58,19 @@ def _growth(
     lab: Lab, what: str, shapes: tuple[Shape, Shape], measured: tuple[Sequence[tuple[Usage, ...]], ...]
 ) -> Result:
     less, more = shapes
-    growth = lab.size(more) / lab.size(less)
+    # What is linear in both costs at most as many times as the one that grew more.
+    growth = max(lab.size(more) / lab.size(less), lab.files(more) / lab.files(less))
 
     def power(side: int) -> Samples:
         small, great = (Samples(tuple(pair[side].cpu for pair in pairs)).median for pairs in measured)
         return Samples((exponent(small, great, growth),))
 
     return Result(
-        what=f"{what}: CPU's exponent in bytes, {less.name} to {more.name}",
+        what=f"{what}: CPU's exponent, {less.name} to {more.name}",
         unit="",
         ours=power(0),
         limit=_LINEAR,
-        note=f"({growth:.1f} times the bytes; the peer's is {power(1).median:.2f})",
+        note=f"({growth:.1f} times as large; the peer's is {power(1).median:.2f})",
     )
 
 
