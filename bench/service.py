@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from msgspec import Struct
 from bench.measure import Usage, reap
 from tests.support.worker import free_port
 
+PYTHON = str(Path(__file__).parent / "out/service/bin/python")  # scripts/bench makes it
 _QUIET = 0.8  # seconds
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -42,12 +42,12 @@ class Process:
     @classmethod
     def worker(cls, env: Mapping[str, str], prefix: Sequence[str] = ()) -> Process:
         """Start the service; `prefix` is a command that runs it."""
-        return cls([*prefix, sys.executable, "-m", "github_worker", "serve"], env)
+        return cls([*prefix, PYTHON, "-m", "github_worker", "serve"], env)
 
     @classmethod
     def bare(cls) -> Process:
         """Start the bare application."""
-        return cls([sys.executable, "-m", "bench.bare"], {})
+        return cls([PYTHON, "-m", "bench.bare"], {})
 
     @property
     def pid(self) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.lab import Lab
 from bench.measure import Result, Samples
+from bench.service import PYTHON
 from bench.stand_ins import TOKEN
 from github_worker_client import GitHubWorker
 from tests.support.balancer import Balancer
@@ -35,7 +36,7 @@ def _row(lab: Lab, jobs: int, kind: str, env: dict[str, str]) -> Result:
     logs = lab.folder / "logs" / kind.partition(" ")[0]
     logs.mkdir(parents=True)
     with ExitStack() as stack:
-        workers = [stack.enter_context(RestartLoop(env, logs)) for _ in range(_WORKERS)]
+        workers = [stack.enter_context(RestartLoop(env, logs, python=PYTHON)) for _ in range(_WORKERS)]
         for worker in workers:
             worker.wait_until_healthy()
         wall, done = asyncio.run(_run(lab, jobs, kind, [worker.port for worker in workers]))

@@ -36,13 +36,14 @@ class Worker:
         log: Path,
         port: int | None = None,
         program: Sequence[str] = ("-m", "github_worker", "serve"),
+        python: str = sys.executable,
     ) -> None:
         self.port = port or free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.log = log
         settings = {"PATH": os.environ["PATH"], "HOST": "127.0.0.1", "PORT": str(self.port), **env}
         with log.open("ab") as output:
-            command = [sys.executable, *program]
+            command = [python, *program]
             self._process = subprocess.Popen(command, env=settings, stdout=output, stderr=output)
 
     def __enter__(self) -> Worker:
@@ -114,11 +115,17 @@ class Generation:
 class RestartLoop:
     """Keeps a worker on one port until `close`, as Swarm's restart policy does; `ended` are those before."""
 
-    def __init__(self, env: Mapping[str, str], logs: Path, port: int | None = None) -> None:
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        logs: Path,
+        port: int | None = None,
+        python: str = sys.executable,
+    ) -> None:
         self.port = port or free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.ended: list[Generation] = []
-        self._env, self._logs = env, logs
+        self._env, self._logs, self._python = env, logs, python
         self._closing = threading.Event()
         self._changed = threading.Condition()
         self._worker = self._start()
@@ -165,7 +172,8 @@ class RestartLoop:
                 self._changed.notify_all()
 
     def _start(self) -> Worker:
-        return Worker(self._env, self._logs / f"worker-{self.port}-{len(self.ended)}.log", self.port)
+        log = self._logs / f"worker-{self.port}-{len(self.ended)}.log"
+        return Worker(self._env, log, self.port, python=self._python)
 
 
 def log_lines(log: Path) -> list[dict[str, Any]]:
