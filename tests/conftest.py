@@ -55,7 +55,7 @@ def worker_env(
         "TMP_DIR": str(tmp_path_factory.mktemp("scratch")),
         "STORAGE_URL": sessions.url,
         "GIT_ALLOWED_HOSTS": git_server.origin,
-        "ANTHROPIC_BASE_URL": model.url,
+        "ANTHROPIC_BASE_URL": model.origin,
     }
 
 

@@ -153,11 +153,11 @@ def test_a_redirect_is_followed(git_server: GitServer, origin: Repository, tmp_p
 def test_the_sdk_talks_to_the_model(model: Model) -> None:
     """The real SDK gets the scripted answers in their order, and the last one again."""
     model.script(Fail(529), Say.json(title="Dark mode"))
-    client = anthropic.Anthropic(api_key="sk-test", base_url=model.url, max_retries=0)
+    client = anthropic.Anthropic(api_key="sk-test", base_url=model.origin, max_retries=0)
     with client, pytest.raises(anthropic.APIStatusError) as caught:
         ask(client)
     assert caught.value.status_code == 529
-    with anthropic.Anthropic(api_key="sk-test", base_url=model.url) as client:
+    with anthropic.Anthropic(api_key="sk-test", base_url=model.origin) as client:
         assert [ask(client), ask(client)] == ['{"title": "Dark mode"}'] * 2
     assert model.requests[0].headers["authorization"] == "Bearer sk-test"
     assert "Name this" in model.requests[0].prompt

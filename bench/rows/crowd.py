@@ -27,7 +27,7 @@ def crowd(lab: Lab) -> Iterator[Result]:
     jobs = _JOBS // 5 if lab.quick else _JOBS
     yield _row(lab, jobs, "clones", lab.env)
     with Model(Say.json(_SECOND, title="Dark mode toggle", branch="dark-mode-toggle")) as model:
-        env = lab.env | {"ANTHROPIC_BASE_URL": model.url, "ANTHROPIC_API_KEY": "sk-ant-bench"}
+        env = lab.env | {"ANTHROPIC_BASE_URL": model.origin, "ANTHROPIC_API_KEY": "sk-ant-bench"}
         with lab.rewound(lab.small):
             yield _row(lab, jobs, "init-sessions with a model's second", env)
 

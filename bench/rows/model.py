@@ -42,7 +42,7 @@ def _job(
     stand_in.requests.clear()
     with lab.rewound(lab.large):
         usage = lab.job(
-            f"/{operation}", body(), ANTHROPIC_BASE_URL=stand_in.url, ANTHROPIC_API_KEY="sk-ant-bench"
+            f"/{operation}", body(), ANTHROPIC_BASE_URL=stand_in.origin, ANTHROPIC_API_KEY="sk-ant-bench"
         )
     if not stand_in.requests:
         raise RuntimeError("the model was not asked")

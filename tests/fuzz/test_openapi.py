@@ -49,7 +49,7 @@ Fields = dict[str, Any]
 def worker_env(worker_env: dict[str, str]) -> Iterator[dict[str, str]]:
     """Yield an environment with a GitHub in it, and without long waits."""
     with GitHub() as github:
-        yield worker_env | {"GITHUB_API_URL": github.url, "JOB_TIMEOUT": "20", "GIT_TIMEOUT": "5"}
+        yield worker_env | {"GITHUB_API_URL": github.origin, "JOB_TIMEOUT": "20", "GIT_TIMEOUT": "5"}
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ MakeNamer = Callable[..., Namer]
 @pytest.fixture
 def namer(model: Model) -> MakeNamer:
     """Return a function that makes a namer which asks the stand-in, with more environment if given."""
-    return lambda **env: Namer(from_env({"ANTHROPIC_BASE_URL": model.url, "NAMING_TIMEOUT": "10"} | env))
+    return lambda **env: Namer(from_env({"ANTHROPIC_BASE_URL": model.origin, "NAMING_TIMEOUT": "10"} | env))
 
 
 async def test_the_model_names_a_session(namer: MakeNamer, model: Model) -> None:
@@ -195,7 +195,7 @@ async def test_an_api_that_cannot_be_reached_is_told() -> None:
 async def test_a_redirect_is_not_followed(namer: MakeNamer, model: Model) -> None:
     """Neither the key nor the prompt goes where an answer points to."""
     model.script(NAMED)
-    redirecting = LoopbackServer(type("Redirecting", (_Redirecting,), {"target": model.url}))
+    redirecting = LoopbackServer(type("Redirecting", (_Redirecting,), {"target": model.origin}))
     try:
         named = await namer(ANTHROPIC_BASE_URL=redirecting.origin).session(REQUEST, API_KEY)
     finally:

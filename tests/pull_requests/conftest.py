@@ -76,8 +76,8 @@ def env(github: GitHub, model: Model, sessions: SessionFolder, tmp_path: Path) -
     return {
         "TMP_DIR": str(tmp_path),
         "STORAGE_URL": sessions.url,
-        "GITHUB_API_URL": github.url,
-        "ANTHROPIC_BASE_URL": model.url,
+        "GITHUB_API_URL": github.origin,
+        "ANTHROPIC_BASE_URL": model.origin,
     }
 
 

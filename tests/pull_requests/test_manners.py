@@ -59,7 +59,7 @@ async def test_branches_with_difficult_names_arrive_whole(github: GitHub, jobs: 
 
 async def test_an_enterprise_api_is_below_a_path(github: GitHub, env: dict[str, str]) -> None:
     """GITHUB_API_URL may have a path of its own."""
-    jobs = Jobs(Services.from_settings(from_env(env | {"GITHUB_API_URL": f"{github.url}{ENTERPRISE}/"})))
+    jobs = Jobs(Services.from_settings(from_env(env | {"GITHUB_API_URL": f"{github.origin}{ENTERPRISE}/"})))
     assert (await jobs.run(CreatePullRequest, **_TEXTS)).number == 1
 
 
@@ -159,13 +159,13 @@ async def test_a_page_that_is_no_answer_is_unavailable(github: GitHub, jobs: Job
 async def test_a_redirect_within_github_is_followed(github: GitHub, jobs: Jobs) -> None:
     """A renamed repository still answers, to a write too."""
     github.repository.open("topic", "main", "Title")
-    github.faults.add(Redirect(github.url, 307), "PUT ")
+    github.faults.add(Redirect(github.origin, 307), "PUT ")
     assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
 
 
 async def test_a_redirect_elsewhere_is_refused(github: GitHub, elsewhere: GitHub, jobs: Jobs) -> None:
     """The token goes to no other origin, nor does a request without it."""
-    github.faults.add(Redirect(elsewhere.url, 301), _LIST)
+    github.faults.add(Redirect(elsewhere.origin, 301), _LIST)
     with pytest.raises(HostNotAllowed):
         await jobs.run(CreatePullRequest, **_TEXTS)
     assert elsewhere.asked == []

@@ -48,7 +48,7 @@ def storage_worker(*, etags: bool) -> Iterator[Storage]:
     """Yield a storage worker."""
     with StorageWorker(etags=etags) as worker:
         yield Storage(
-            env={"STORAGE_WORKER_URL": worker.url},
+            env={"STORAGE_WORKER_URL": worker.origin},
             faults=worker.faults,
             download=f"GET {_PATH}/download",
             upload=f"POST {_PATH}/upload",
@@ -81,7 +81,7 @@ def env(git_server: GitServer, model: Model, tmp_path_factory: pytest.TempPathFa
     return {
         "TMP_DIR": str(tmp_path_factory.mktemp("scratch")),
         "GIT_ALLOWED_HOSTS": git_server.origin,
-        "ANTHROPIC_BASE_URL": model.url,
+        "ANTHROPIC_BASE_URL": model.origin,
         "GIT_TIMEOUT": "1",
         "STORAGE_TIMEOUT": "1",
         "NAMING_TIMEOUT": "1",

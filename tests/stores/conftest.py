@@ -50,7 +50,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 def storage_worker_place(*, etags: bool) -> Iterator[Place]:
     """Yield a storage worker."""
     with StorageWorker(etags=etags) as worker:
-        store = store_for(from_env({"STORAGE_WORKER_URL": worker.url, "STORAGE_TIMEOUT": "5"}))
+        store = store_for(from_env({"STORAGE_WORKER_URL": worker.origin, "STORAGE_TIMEOUT": "5"}))
         yield Place(
             store, lambda: worker.archive("session-1"), lambda archive: worker.save("session-1", archive)
         )

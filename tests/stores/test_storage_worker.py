@@ -40,7 +40,7 @@ def plain_worker() -> Iterator[StorageWorker]:
 
 def store_of(worker: StorageWorker, timeout: float = 0.4) -> StorageWorkerStore:
     """Return a store that gives up soon."""
-    return StorageWorkerStore(worker.url, timeout)
+    return StorageWorkerStore(worker.origin, timeout)
 
 
 def seen(worker: StorageWorker, matching: str) -> list[StorageRequest]:
@@ -148,7 +148,7 @@ def test_a_storage_that_refuses_is_not_asked_again(worker: StorageWorker, status
 
 def test_a_redirect_is_not_followed(worker: StorageWorker, plain_worker: StorageWorker) -> None:
     """An archive comes from the configured storage or not at all."""
-    worker.faults.add(Redirect(plain_worker.url), DOWNLOAD)
+    worker.faults.add(Redirect(plain_worker.origin), DOWNLOAD)
 
     with pytest.raises(StorageUnavailable, match="HTTP 302"):
         load(store_of(worker))

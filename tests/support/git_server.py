@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import IO, Literal, cast
 from urllib.parse import unquote, urlsplit
 
-from tests.support.faults import Answer, Disconnect, Fault, Moment, Redirect, Script, boundary, strikes
-from tests.support.http import PIECE, Handler, LoopbackServer
+from tests.support.faults import Answer, Disconnect, Fault, Moment, Redirect, boundary, strikes
+from tests.support.http import PIECE, Handler
 from tests.support.repositories import GIT_ENV, Repository, git
+from tests.support.stand_in import StandIn
 
 Right = Literal["read", "write"]
 _PATH = re.compile(r"/(?P<owner>[\w.-]+)/(?P<name>[\w.-]+?)(?:\.git)?(?P<rest>/(?:info|git-|objects|HEAD).*)")
@@ -48,7 +49,7 @@ class Request:
         return "write" if "git-receive-pack" in self.line else "read"
 
 
-class GitServer:
+class GitServer(StandIn):
     """Serves bare repositories under `root` to who presents a token of `tokens`."""
 
     def __init__(
@@ -56,23 +57,9 @@ class GitServer:
     ) -> None:
         self.root = root
         self.tokens = tokens
-        self.faults = Script()
         self.requests: list[Request] = []
         self._repositories: dict[tuple[str, str], Repository] = {}
-        handler = type("GitHandler", (_GitHandler,), {"git_server": self})
-        self._http = LoopbackServer(handler, host, port)
-        self.origin = self._http.origin
-
-    def __enter__(self) -> GitServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the hangs, the connections and the server."""
-        self.faults.release()
-        self._http.close()
+        super().__init__(_GitHandler, "git_server", host=host, port=port)
 
     def create(self, owner: str, name: str, *, public: bool = False, default: str = "main") -> Repository:
         """Make an empty repository; anyone may read a `public` one."""

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.support import github_description as described
-from tests.support.faults import Answer, Moment, Redirect, Script
+from tests.support.faults import Answer, Moment, Redirect
 from tests.support.github_routes import error, route
 from tests.support.github_state import Hosted, Refused
-from tests.support.http import Handler, LoopbackServer
+from tests.support.http import Handler
+from tests.support.stand_in import StandIn
 
 ENTERPRISE = "/api/v3"  # where GitHub Enterprise has its API; here it is there too
 TOKEN = "github-token-0123456789"
@@ -32,28 +33,15 @@ class Asked:
     body: Any
 
 
-class GitHub:
+class GitHub(StandIn):
     """A GitHub with one repository and one token."""
 
     def __init__(self, *, token: str = TOKEN) -> None:
         self.repository = Hosted()
         self.token = token
-        self.faults = Script()
         self.asked: list[Asked] = []
         self.violations: list[str] = []
-        self._server = LoopbackServer(type("GitHubHandler", (_Handler,), {"github": self}))
-
-    def __enter__(self) -> GitHub:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.faults.release()
-        self._server.close()
-
-    @property
-    def url(self) -> str:
-        """The root of its API."""
-        return self._server.origin
+        super().__init__(_Handler, "github")
 
     def refuse(
         self, matching: str, status: int, message: str, times: int = 1, headers: dict[str, str] | None = None

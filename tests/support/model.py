@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.faults import Delay, Hang, Moment, Script
-from tests.support.http import Handler, LoopbackServer
+from tests.support.faults import Delay, Hang, Moment
+from tests.support.http import Handler
+from tests.support.stand_in import StandIn
 
 _ERROR_TYPES = {
     400: "invalid_request_error",
@@ -65,26 +66,13 @@ class Fail:
     message: str = "scripted"
 
 
-class Model:
+class Model(StandIn):
     """Gives the scripted answers in their order, the last one again and again, and records requests."""
 
     def __init__(self, *answers: Say | Fail | Hang) -> None:
         self.requests: list[ModelRequest] = []
-        self.faults = Script()
         self._answers = list(answers)
-        self._http = LoopbackServer(type("ModelHandler", (_ModelHandler,), {"model": self}))
-        self.url = self._http.origin
-
-    def __enter__(self) -> Model:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the hangs, the connections and the server."""
-        self.faults.release()
-        self._http.close()
+        super().__init__(_ModelHandler, "model")
 
     def script(self, *answers: Say | Fail | Hang) -> None:
         """Give these answers from now on."""

@@ -5,29 +5,20 @@ from __future__ import annotations
 from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import urlsplit
 
-from tests.support.faults import Answer, Fault, Moment, Script, boundary
-from tests.support.http import Handler, LoopbackServer
+from tests.support.faults import Answer, Fault, Moment, boundary
+from tests.support.http import Handler
+from tests.support.stand_in import StandIn
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "server"}
 
 
-class FaultyProxy:
+class FaultyProxy(StandIn):
     """Forwards everything to the server at `origin`; `lines` are the request lines it saw."""
 
     def __init__(self, origin: str) -> None:
         self.backend = urlsplit(origin).netloc
-        self.faults = Script()
         self.lines: list[str] = []
-        handler = type("ProxyHandler", (_ProxyHandler,), {"proxy": self})
-        self._http = LoopbackServer(handler)
-        self.origin = self._http.origin
-
-    def __enter__(self) -> FaultyProxy:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.faults.release()
-        self._http.close()
+        super().__init__(_ProxyHandler, "proxy")
 
 
 class _ProxyHandler(Handler):

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tests.support.faults import Answer, Fault, Moment, Redirect, Script, boundary
-from tests.support.http import Handler, LoopbackServer
+from tests.support.faults import Answer, Fault, Moment, Redirect, boundary
+from tests.support.http import Handler
+from tests.support.stand_in import StandIn
 
 _PATH = re.compile(r"/api/storage-worker/sessions/(?P<id>[\w.-]+)(?:/(?P<verb>download|upload))?")
 _PIECE = 256 * 1024
@@ -48,30 +49,16 @@ class Saved:
         return json.dumps({"lastModified": moment, "size": len(self.archive), "tier": "hot"}).encode()
 
 
-class StorageWorker:
+class StorageWorker(StandIn):
     """Keeps sessions in memory; `faults` strike where a request's line matches."""
 
     def __init__(self, *, etags: bool, host: str = "127.0.0.1", port: int = 0) -> None:
         self.etags = etags
-        self.faults = Script()
         self.requests: list[StorageRequest] = []
         self._saved: dict[str, Saved] = {}
         self._saves = 0
         self._lock = threading.Lock()
-        handler = type("StorageHandler", (_StorageHandler,), {"worker": self})
-        self._http = LoopbackServer(handler, host, port)
-        self.url = self._http.origin
-
-    def __enter__(self) -> StorageWorker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the hangs, the connections and the server."""
-        self.faults.release()
-        self._http.close()
+        super().__init__(_StorageHandler, "worker", host=host, port=port)
 
     def find(self, session_id: str) -> Saved | None:
         """Return a session's last save."""
