@@ -26,7 +26,7 @@ def crowd(lab: Lab) -> Iterator[Result]:
     """Yield the rows of a crowd of callers: without a model, and with one that takes its usual second."""
     jobs = _JOBS // 5 if lab.quick else _JOBS
     yield _row(lab, jobs, "clones", lab.env)
-    with Model(Say.json(_SECOND, title="Dark mode toggle", branch="dark-mode-toggle")) as model:
+    with Model(Say.json(_SECOND, title="Dark Mode Toggle", slug="dark-mode-toggle")) as model:
         env = lab.env | {"ANTHROPIC_BASE_URL": model.origin, "ANTHROPIC_API_KEY": "sk-ant-bench"}
         with lab.rewound(lab.small):
             yield _row(lab, jobs, "init-sessions with a model's second", env)
