@@ -7,6 +7,7 @@ import socket
 import struct
 from contextlib import suppress
 from itertools import cycle
+from ssl import SSLContext
 from typing import Self
 
 _PIECE = 64 * 1024
@@ -14,15 +15,16 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 seconds: closing sends RST
 
 
 class Balancer:
-    """Forwards to `ports` of loopback; a connection that its backend refuses is reset."""
+    """Forwards to `ports` of loopback, out of `tls` if given; a connection that is refused there is reset."""
 
-    def __init__(self, *ports: int) -> None:
+    def __init__(self, *ports: int, tls: SSLContext | None = None) -> None:
         self.connections = 0
+        self._tls = tls
         self._ports = cycle(ports)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=128)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=128, ssl=self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -35,7 +37,8 @@ class Balancer:
     @property
     def base_url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -77,6 +80,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> b
 
 
 def _close(writer: asyncio.StreamWriter, *, reset: bool) -> None:
-    if reset:
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    connection = writer.get_extra_info("socket")
+    if reset and connection:  # a TLS transport that has closed has none
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     writer.close()
