@@ -30,7 +30,7 @@ def serve() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # memory holds tokens
-    # What is imported stays: until the port is open the collector would only cost a tenth of the start.
+    # What is imported stays: until the worker is ready the collector would only cost a tenth of the start.
     gc.disable()
     from github_worker import logs, worker  # noqa: PLC0415
     from github_worker.jobs import Limits  # noqa: PLC0415
