@@ -163,7 +163,7 @@ class _Unpacker:
             if not in_tree(path, Kind.LINK) and os.path.lexists(self._disk.tree + b"/" + path):
                 raise _two_kinds(path)
         for path in self.inventory.specials:
-            if os.path.lexists(self._where(path, Kind.FILE)):
+            if any(os.path.lexists(root + b"/" + path) for root in (self._disk.tree, self._disk.aside)):
                 raise _two_kinds(path)
         self._refuse_misplaced()
 

@@ -50,6 +50,10 @@ REFUSED: dict[str, Callable[[str], Members]] = {
     "a pipe where a file is": lambda out: [("a", b""), member("a", tarfile.FIFOTYPE)],
     "a pipe where a folder is": lambda out: [member("a", tarfile.FIFOTYPE), ("a/b", b"")],
     "a pipe where git's folder is": lambda out: [member(".git", tarfile.FIFOTYPE), (".git/b", b"")],
+    "a pipe where a link is below": lambda out: [
+        member("workspace", tarfile.FIFOTYPE),
+        link("workspace/workspace", out),
+    ],
     "a file for the workspace": lambda out: [("workspace", b"")],
     "a file for the repositories": lambda out: [("workspace/workspace", b"")],
     "a folder for the metadata": lambda out: [("workspace/.session-metadata.json/a", b"")],
