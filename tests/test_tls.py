@@ -79,12 +79,15 @@ async def test_storage_git_server_and_model_may_be_certified_by_an_authority_of_
     ("name", "code"),
     [("STORAGE_WORKER_URL", "storage_unavailable"), ("GIT_ALLOWED_HOSTS", "remote_unavailable")],
 )
-async def test_a_server_that_nobody_vouches_for_fails_the_job(desk: Desk, name: str, code: str) -> None:
-    """Without the authority neither a session nor a token goes there."""
+async def test_a_server_that_nobody_vouches_for_fails_the_job(
+    desk: Desk, git_server: GitServer, name: str, code: str
+) -> None:
+    """Without the authority the job ends before a token has left the worker."""
     with pytest.raises(JobFailed) as failure:
         await desk.init_session(behind_tls=(name,), trusting=False)
 
     assert failure.value.code == code
+    assert git_server.requests == []
 
 
 async def test_a_model_that_nobody_vouches_for_is_done_without(desk: Desk, model: Model) -> None:

@@ -9,7 +9,7 @@ from tests.support.http import Handler, LoopbackServer
 
 
 class StandIn:
-    """Serves by `handler`, whose attribute `name` it is, until its block ends or `close`; `faults` strike."""
+    """Serves by `handler`, whose attribute `name` it is, from its making to `close`; `faults` strike."""
 
     def __init__(self, handler: type[Handler], name: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.faults = Script()
