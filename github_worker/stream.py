@@ -21,9 +21,8 @@ class JobStream(EventSourceResponse):
     """The response that carries a job's events; the connection ends with it, as the process does."""
 
     def __init__(self, job: Job, ping: float) -> None:
-        self._lines = _lines(job)
         super().__init__(
-            self._lines,
+            _lines(job),
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"},
             ping=ping,
             sep="\n",
@@ -45,10 +44,12 @@ class JobStream(EventSourceResponse):
             self._job.stream_closed.set()
 
     async def _begin(self, send: Send) -> None:
-        """Send the head and the first event, which need not wait until the stream's tasks are made."""
+        """Send the head, and the first event if it is there, before the stream's tasks are made."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        first = await anext(self._lines)
-        await send({"type": "http.response.body", "body": first, "more_body": True})
+        await asyncio.sleep(0)  # the job's first step
+        if self._job.has_events:
+            first = await anext(aiter(self.body_iterator))
+            await send({"type": "http.response.body", "body": first, "more_body": True})
 
 
 async def _lines(job: Job) -> AsyncIterator[bytes]:

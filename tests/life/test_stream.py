@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
 
 import httpx
+from starlette.types import Message
 
+from github_worker.contract import CommitAndPush, decode_request
+from github_worker.jobs import Job
+from github_worker.stream import JobStream
 from tests.life.conftest import StartWorker, events, job, post
 
 TIMESTAMP = rb'"timestamp":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"'
@@ -133,3 +138,20 @@ def test_a_job_is_logged_without_its_secrets(start: StartWorker) -> None:
     assert identity.items() <= ended.items()
     assert isinstance(ended["timings"]["analyzing"], int)
     assert "git-token" not in json.dumps(worker.log_lines())
+
+
+async def test_comments_come_before_the_first_event_too() -> None:
+    """A job may wait for its worker's imports, and a proxy must not take that for silence."""
+    request = json.dumps(job()).encode()
+    late = Job(decode_request(CommitAndPush, request))
+    sent: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def send(message: Message) -> None:
+        await sent.put(message.get("body", b""))
+
+    scope = {"type": "http", "method": "POST"}
+    stream = asyncio.create_task(JobStream(late, ping=0.01)(scope, asyncio.Future[Message], send))
+    async with asyncio.timeout(5):
+        assert [await sent.get(), (await sent.get())[:6]] == [b"", b": ping"]
+    late.close()
+    await stream
