@@ -8,7 +8,7 @@ from github_worker.errors import SessionCorrupt, SessionTooLarge
 from github_worker.sessions import tar
 from github_worker.sessions.limits import Tally
 from github_worker.sessions.tar import BLOCK, Member
-from github_worker.sessions.tar_decoding import TAKEN, apply_records, decode, decode_records
+from github_worker.sessions.tar_decoding import TAKEN, complete, decode, decode_records
 
 _MAX_MTIME = 2**63 - 1  # nanoseconds: the year 2262
 
@@ -30,9 +30,8 @@ class TarReader:
             if member.kind in tar.HEADERS:
                 self._take_header(member, records)
                 continue
-            if records or self._defaults:
-                apply_records(member, self._defaults | records)
-                records, self._pending = {}, 0
+            complete(member, self._defaults | records)
+            records, self._pending = {}, 0
             self._check(member)
             yield member
         if records:

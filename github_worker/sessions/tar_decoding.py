@@ -49,7 +49,10 @@ _VOLATILE = frozenset(
 
 
 def decode(block: bytes | memoryview) -> Member | None:
-    """Read a header block, or None where it is all zeros; raise SessionCorrupt."""
+    """Read a header block, or None where it is all zeros; raise SessionCorrupt.
+
+    What it says may be cut: `complete` it with the long name and the pax records that came before.
+    """
     name, mode, owner, size, mtime, checksum, kind, link, magic, names, device, prefix = LAYOUT.unpack(block)
     if not name[0] and not any(block):
         return None
@@ -62,7 +65,7 @@ def decode(block: bytes | memoryview) -> Member | None:
         raise SessionCorrupt(f"The session's archive has a member of unknown kind {kind!r}: {shown(path)}")
     return Member(
         path,
-        FOLDER if kind in b"\x000" and path.endswith(b"/") else _KINDS[kind],
+        _KINDS[kind],
         _count(size),
         _number(mode) & 0o7777,
         _number(mtime) * NANO,
@@ -88,12 +91,22 @@ def decode_records(data: bytes) -> dict[bytes, bytes]:
     return records
 
 
-def apply_records(member: Member, records: Mapping[bytes, bytes]) -> None:
-    """Take pax records into the member that follows them; raise SessionCorrupt."""
+def complete(member: Member, records: Mapping[bytes, bytes]) -> None:
+    """Take the records that precede a member into it, and see what it is; raise SessionCorrupt."""
+    if records:
+        _apply_records(member, records)
+    # So did tar mark folders before it had a kind for them. It holds for the whole name: the header's own
+    # may be the first 100 bytes of a longer one, and end anywhere.
+    if member.kind == FILE and member.path.endswith(b"/"):
+        member.kind = FOLDER
+
+
+def _apply_records(member: Member, records: Mapping[bytes, bytes]) -> None:
     if any(key.startswith(b"GNU.sparse.") for key in records):
         raise SessionCorrupt(
             f"The session's archive has a sparse file, which is not read: {shown(member.path)}"
         )
+    # An empty value takes back what a global header said; then the member's own header counts.
     member.path = records.get(b"path") or member.path
     member.link = records.get(b"linkpath") or member.link
     if size := records.get(b"size"):

@@ -184,6 +184,42 @@ def test_files_of_any_name_come_back(files: dict[str, bytes], suffix: bytes) -> 
     assert {name: after[name][6] for name, _ in named} == dict(named)
 
 
+def test_an_old_folder_is_told_by_its_whole_name() -> None:
+    """A slash at the end marks a folder of old, but not where a longer name was cut at it."""
+    cut = b"d" * 99 + b"/"
+
+    def header(name: bytes) -> bytes:
+        return tarfile.TarInfo(name.decode()).tobuf(tarfile.USTAR_FORMAT)
+
+    def long_name(name: bytes) -> bytes:
+        info = tarfile.TarInfo("././@LongLink")
+        info.type, info.size = tar.LONG_NAME, len(name)
+        return info.tobuf(tarfile.GNU_FORMAT) + name + bytes(-len(name) % tar.BLOCK)
+
+    data = header(cut) + long_name(cut + b"file") + header(cut) + long_name(cut + b"sub/") + header(cut[:-1])
+    assert [(member.path, member.kind) for member, _ in read(data + tar.END)] == [
+        (cut, tar.FOLDER),
+        (cut + b"file", tar.FILE),
+        (cut + b"sub/", tar.FOLDER),
+    ]
+
+
+def test_an_empty_record_takes_a_default_back() -> None:
+    """After a global name, a member whose record of it is empty has the name in its header."""
+    buffer = io.BytesIO()
+    with tarfile.open(
+        fileobj=buffer, mode="w", pax_headers={"path": "every", "linkpath": "where", "uname": "root"}
+    ) as out:
+        info = tarfile.TarInfo("own")
+        info.pax_headers = {"path": "", "uname": ""}
+        out.addfile(info)
+        out.addfile(tarfile.TarInfo("other"))
+    assert [(member.path, member.owner.uname) for member, _ in read(buffer.getvalue())] == [
+        (b"own", b""),
+        (b"every", b"root"),
+    ]
+
+
 @pytest.mark.parametrize("size", [8**11 - 1, 8**11, 2**40])
 def test_sizes_over_eight_gigabytes_are_written(size: int) -> None:
     """A size that no octal field holds goes in a pax record."""
