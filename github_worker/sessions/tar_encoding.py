@@ -1,4 +1,11 @@
-"""Writes the headers of a tar archive: ustar, with a pax header only where ustar does not hold it."""
+"""Writes the headers of a tar archive: ustar, with more before it only where ustar does not hold it.
+
+Names are written as bytes: in the header where they fit, else as GNU tar writes long ones. Pax records
+would be the standard's way, but they are text in UTF-8. For a name of other bytes bsdtar needs the record
+`hdrcharset`, of which GNU tar complains; and in the locale C, which most containers have, bsdtar complains of
+each name there that is not ASCII. GNU tar, bsdtar, Python's tarfile and node-tar read long names in silence,
+in any locale.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +16,8 @@ from github_worker.sessions.tar import (
     BLOCK,
     FOLDER,
     LAYOUT,
+    LONG_LINK,
+    LONG_NAME,
     MAGIC,
     MAX_OCTAL_7,
     MAX_OCTAL_11,
@@ -20,6 +29,8 @@ from github_worker.sessions.tar import (
     byte_sum,
 )
 
+_NOBODY = Owner(0, 0, b"", b"")
+
 
 def encode(member: Member, *, subsecond: bool = False) -> bytes:
     """Write a member's header blocks; fractions of its `mtime` only with `subsecond`."""
@@ -27,18 +38,14 @@ def encode(member: Member, *, subsecond: bool = False) -> bytes:
     prefix, name = _split(path)
     ids, names, records = _owner_fields(member.owner)
     seconds, fraction = divmod(member.mtime, NANO)
-    extra = dict(records) | member.records
-    if name is None or not path.isascii():
-        extra[b"path"] = path
-    if len(member.link) > 100 or not member.link.isascii():
-        extra[b"linkpath"] = member.link
+    extra = records | member.records
     if (fraction and subsecond) or not 0 <= seconds <= MAX_OCTAL_11:
         extra[b"mtime"] = _decimal_time(member.mtime)
     if member.size > MAX_OCTAL_11:
         extra[b"size"] = b"%d" % member.size
     block = _checked(
         LAYOUT.pack(
-            path if name is None else name,
+            _start(path, member.kind) if name is None else name,
             b"%07o" % member.mode,
             ids,
             b"%011o" % (member.size if member.size <= MAX_OCTAL_11 else 0),
@@ -52,7 +59,11 @@ def encode(member: Member, *, subsecond: bool = False) -> bytes:
             prefix,
         )
     )
-    return _pax_header(extra) + block if extra else block
+    if extra:
+        block = _pax_header(extra) + block
+    if len(member.link) > 100:
+        block = _long(LONG_LINK, member.link) + block
+    return _long(LONG_NAME, path) + block if name is None else block
 
 
 def _checked(block: bytes) -> bytes:
@@ -67,6 +78,12 @@ def _split(path: bytes) -> tuple[bytes, bytes | None]:
     if slash <= 0 or len(path) - slash - 1 > 100:
         return b"", None
     return path[:slash], path[slash + 1 :]
+
+
+def _start(path: bytes, kind: bytes) -> bytes:
+    """Return what the header holds of a long path."""
+    # Some readers, older node-tars among them, take a file for a folder if its name is cut behind a slash.
+    return path[:100] if kind == FOLDER else path[:100].rstrip(b"/")
 
 
 @lru_cache(maxsize=256)
@@ -90,11 +107,16 @@ def _decimal_time(mtime: int) -> bytes:
 
 
 def _pax_header(records: Mapping[bytes, bytes]) -> bytes:
-    if not all(_is_utf8(value) for value in records.values()):
-        records = {b"hdrcharset": b"BINARY", **records}
     data = b"".join(_record(key, value) for key, value in records.items())
-    member = Member(b"././@PaxHeader", PAX, len(data), 0o644, 0, Owner(0, 0, b"", b""))
-    return encode(member) + data + bytes(-len(data) % BLOCK)
+    return _header(b"././@PaxHeader", PAX, data)
+
+
+def _long(kind: bytes, name: bytes) -> bytes:
+    return _header(b"././@LongLink", kind, name + b"\0")
+
+
+def _header(path: bytes, kind: bytes, data: bytes) -> bytes:
+    return encode(Member(path, kind, len(data), 0o644, 0, _NOBODY)) + data + bytes(-len(data) % BLOCK)
 
 
 def _record(key: bytes, value: bytes) -> bytes:
@@ -103,11 +125,3 @@ def _record(key: bytes, value: bytes) -> bytes:
     while size != len(rest) + len(str(size)):
         size = len(rest) + len(str(size))
     return b"%d%b" % (size, rest)
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

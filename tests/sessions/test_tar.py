@@ -204,6 +204,12 @@ def test_an_old_folder_is_told_by_its_whole_name() -> None:
     ]
 
 
+def test_a_long_file_is_not_cut_at_a_slash() -> None:
+    """Readers that look at the header's part of a long name do not take a file for a folder."""
+    header = encode(Member(b"d" * 99 + b"/" + b"f" * 120, tar.FILE, 0, 0o644, 0, Owner(0, 0, b"", b"")))
+    assert header[-tar.BLOCK :][:100] == b"d" * 99 + b"\0"
+
+
 def test_an_empty_record_takes_a_default_back() -> None:
     """After a global name, a member whose record of it is empty has the name in its header."""
     buffer = io.BytesIO()
