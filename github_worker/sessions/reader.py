@@ -61,7 +61,8 @@ class TarReader:
         data = b"".join(self.content(header))
         if header.kind == tar.GLOBAL_PAX:
             self._defaults |= {k: v for k, v in decode_records(data).items() if k in TAKEN}
-            self._pending, self._pending_defaults = 0, self._pending_defaults + header.size
+            self._pending -= header.size
+            self._pending_defaults += header.size
         elif header.kind == tar.LONG_NAME:
             records[b"path"] = data.partition(b"\0")[0]
         elif header.kind == tar.LONG_LINK:

@@ -234,7 +234,8 @@ def test_a_name_that_no_disk_takes_is_too_large(name: str, tmp_path: Path) -> No
 def test_an_endless_header_is_too_large(tmp_path: Path) -> None:
     """A header is not read into memory before its size is looked at, nor are many of them."""
     large = b"a=" + b"x" * 600_000
-    for number, data in enumerate((raw(b"L", size=2**21), pax(large) * 2, pax(large, b"g") * 2)):
+    between = pax(large) + raw(b"g") + pax(large)
+    for number, data in enumerate((raw(b"L", size=2**21), pax(large) * 2, pax(large, b"g") * 2, between)):
         with pytest.raises(SessionTooLarge, match="header"):
             unpacked(tmp_path / str(number), gzip.compress(data + raw() + END))
 
