@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -43,6 +44,36 @@ async def test_what_changed_is_committed_and_pushed(
     ]
     assert git("-C", worktree, "rev-parse", "HEAD").decode().strip() == result.commit_hash
     git("-C", worktree, "fsck", "--strict")
+
+
+def gnu_tar(folder: Path, format: str) -> bytes:
+    """Archive a session as GNU tar does."""
+    command: list[str | Path] = ["tar", f"--format={format}", "-czf", "-", "-C", folder, "workspace"]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize("format", ["gnu", "posix"])
+@pytest.mark.parametrize("files", [{"empty": b""}, {"empty": b"", "full": b"text"}])
+async def test_files_whose_names_a_header_cuts_at_a_slash_stay(
+    office: Office,
+    origin: Origin,
+    sessions: SessionFolder,
+    branch: str,
+    tmp_path: Path,
+    format: str,
+    files: dict[str, bytes],
+) -> None:
+    """A path whose 100th byte is a slash, in what GNU tar wrote, is a file, also when it is empty."""
+    folder = "f" * (99 - len(sessions.get(SESSION).worktree() + "/"))
+    sessions.edit(SESSION, {f"{folder}/{name}": content for name, content in files.items()})
+    await office.commit()
+    worktree = sessions.get(SESSION).extract(tmp_path)
+    (worktree / "README.md").write_text("# Another\n")
+    sessions.put(SESSION, gnu_tar(tmp_path, format))
+    result = await office.commit()
+    assert (result.pushed, result.files_changed) == (True, 1)
+    assert {name: origin.read(branch, f"{folder}/{name}") for name in files} == files
+    assert origin.read(branch, "README.md") == b"# Another\n"
 
 
 async def test_the_stages_come_in_order(office: Office, sessions: SessionFolder, branch: str) -> None:
