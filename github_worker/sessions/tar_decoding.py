@@ -46,6 +46,7 @@ _VOLATILE = frozenset(
         b"SCHILY.nlink",
     )
 )
+_XATTR, _BSD_XATTR = b"SCHILY.xattr.", b"LIBARCHIVE.xattr."
 
 
 def decode(block: bytes | memoryview) -> Member | None:
@@ -122,6 +123,10 @@ def _apply_records(member: Member, records: Mapping[bytes, bytes]) -> None:
             records.get(b"gname", gname),
         )
     member.records = {k: v for k, v in records.items() if k not in TAKEN and k not in _VOLATILE}
+    for key in [key for key in member.records if key.startswith(_BSD_XATTR)]:
+        # bsdtar writes each attribute twice, and GNU tar complains of the spelling that it does not know.
+        if _XATTR + key.removeprefix(_BSD_XATTR) in member.records:
+            del member.records[key]
 
 
 def _text(field: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from tests.sessions.readers_and_writers import (
     WRITERS,
     Writer,
     read_by_node_tar,
+    run,
+    write_by_bsdtar,
     write_by_gnu_tar,
 )
 from tests.sessions.trees import entries, grow, seen
@@ -66,3 +69,19 @@ def test_every_name_comes_back_to_node_tar(tmp_path: Path) -> None:
     journey = travel(gnu_tar, tmp_path)
     read_by_node_tar(journey.after, out)
     assert seen(out) == journey.before
+
+
+def test_attributes_that_bsdtar_wrote_come_back(tmp_path: Path) -> None:
+    """An extended attribute of any bytes is the same, and GNU tar has nothing to say of how it is written."""
+    source, before, after, out = (tmp_path / name for name in ("source", "before.tgz", "after.tgz", "out"))
+    source.mkdir()
+    (source / "file").touch()
+    try:
+        os.setxattr(source / "file", "user.name", b"\xff=\n")
+    except OSError:
+        pytest.skip("needs a temporary folder with extended attributes")
+    write_by_bsdtar("pax", "C", source, before)
+    after.write_bytes(packed(unpacked(tmp_path / "session", before.read_bytes())))
+    out.mkdir()
+    run("tar", "--xattrs", "-xzf", after, "-C", out)
+    assert os.getxattr(out / "file", "user.name") == b"\xff=\n"
