@@ -22,7 +22,8 @@ a[]]b a[]-]b a[]a-]b ] foo*bar foo**bar foo?bar foo[/]bar foo[^a-z]bar **/foo f[
 a/**\/b **\/b **\x *\/b */a */* ? ?? a/*/b *a/*b a*/b [[]ab] [[:]ab] [[::]ab] [[:digit]ab] [\[:]ab] \??\?b
 \a\b\c [a-c]b* [[:alpha:]][[:digit:]][[:upper:]] [[:digit:][:upper:][:space:]] [a-c[:digit:]x-z] [ [a
 [[:alnum:][:blank:][:cntrl:]] [[:alpha:]] [[:graph:]] [[:lower:]] [[:print:]] [[:punct:]] [[:space:]]
-[[:upper:]] [[:xdigit:]] [[:blank:]] [[:cntrl:]] [![:graph:]] [[:foo:]a] [a[:foo:]] [\\-^] [^\\-^] [\-_] [\]] [a- [!a-
+[[:upper:]] [[:xdigit:]] [[:blank:]]
+[[:cntrl:]] [![:graph:]] [[:foo:]a] [a[:foo:]] [\\-^] [^\\-^] [\-_] [\]] [a- [!a-
 [-
 [--A] [---] [------] [a-e-n] [!------] []-a] [!]a-] [\\] [a^bc] [a-]b] [!] [\a-\c] [A-\\]
 [,-.] [\1-\3]
