@@ -8,6 +8,7 @@ from pygit2.enums import DeltaStatus, SortMode
 
 from github_worker.changes import Change, ChangeStatus
 from github_worker.errors import PushConflict
+from github_worker.git.checkout import check_out
 from github_worker.git.repository import Person, Repository, text_of
 
 _PATCH_CHARACTERS = 64 * 1024  # the most that is kept of one file's patch, for whoever describes the commit
@@ -86,7 +87,7 @@ def replay(repository: Repository, branch: str, onto: str) -> str:
     tip = onto
     for commit in unpushed(repository, branch, onto):
         tip = _pick(repository, commit, tip)
-    repository.check_out(tip)
+    check_out(repository, tip)
     repository.point(branch, tip, "rebase: finished")
     return tip
 

@@ -8,8 +8,10 @@ from github_worker.contract import RepositoryUrl
 from github_worker.errors import UnsupportedRepository
 from github_worker.git.config_syntax import variables
 
-# What changes how a file's bytes become a blob, so that a commit here is the commit git would make.
-_KEPT = ("filemode", "autocrlf", "eol", "symlinks", "ignorecase", "precomposeunicode")
+# What changes how a file's bytes become a blob, so that libgit2 takes no file for an edited one that is not.
+_KEPT = ("filemode", "autocrlf", "eol", "symlinks")
+# Extensions of a repository's format that change nothing here (gitrepository-layout(5), git-config(1)).
+_EXTENSIONS = {"noop", "noop-v1", "preciousobjects", "worktreeconfig", "objectformat", "refstorage"}
 _CORE = """[core]
 	repositoryformatversion = 0
 	filemode = true
@@ -42,9 +44,12 @@ class RepositoryConfig:
         """Return a variable's last value; a name without one is `true`."""
         return self._values.get(key, [None])[-1]
 
-    def is_true(self, key: str) -> bool:
-        """Tell whether a variable is set to a yes."""
-        return (self.get(key) or "").lower() in {"true", "yes", "on", "1"}
+    def is_true(self, key: str, default: bool = False) -> bool:
+        """Tell whether a variable is set to a yes, as is any number but 0; `default` is for one not set."""
+        value = self.get(key)
+        if value is None:
+            return default
+        return value.lower() in {"true", "yes", "on"} or (value.isdecimal() and int(value[:100]) != 0)
 
     def check_supported(self) -> None:
         """Raise UnsupportedRepository for a layout that libgit2 would misread."""
@@ -54,8 +59,15 @@ class RepositoryConfig:
             raise UnsupportedRepository("The repository keeps its refs in a format that is not supported")
         if self.get("extensions.partialclone"):
             raise UnsupportedRepository("Partial clones are not supported: objects are missing")
-        if self.is_true("core.sparsecheckout"):
-            raise UnsupportedRepository("Sparse checkouts are not supported: files are missing")
+        if (version := self.get("core.repositoryformatversion") or "0") not in {"0", "1"}:
+            raise UnsupportedRepository(
+                f"The repository's format has the version {version[:20]!r}: git knows 0 and 1"
+            )
+        asked = {key.removeprefix("extensions.") for key in self._values if key.startswith("extensions.")}
+        if version == "1" and (unknown := sorted(asked - _EXTENSIONS)):
+            raise UnsupportedRepository(
+                f"The repository has an extension that is not known: {unknown[0][:100]}"
+            )
 
     def tracking(self, branch: str) -> RepositoryConfig:
         """Return this config with `branch` following its namesake on origin, all else byte for byte.

@@ -9,25 +9,22 @@ from pathlib import Path
 
 import pygit2
 from msgspec import Struct
-from pygit2.enums import CheckoutStrategy, RepositoryOpenFlag, RepositoryState, SortMode
+from pygit2.enums import RepositoryOpenFlag, RepositoryState, SortMode
 
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import (
-    MergeConflict,
     NoRepository,
     SessionConflict,
     SessionCorrupt,
     UnsupportedRepository,
 )
-from github_worker.git import stat_cache
+from github_worker.git import index_file
 from github_worker.git.config import RepositoryConfig
+from github_worker.git.index_file import IsUnchanged
 from github_worker.git.remote import Remote
+from github_worker.git.rules import Rules, rules_of
 from github_worker.redaction import Secret, scrub
 
-_SAFE = CheckoutStrategy.SAFE | CheckoutStrategy.RECREATE_MISSING
-_UNTOUCHED = (
-    CheckoutStrategy.SAFE | CheckoutStrategy.ALLOW_CONFLICTS | CheckoutStrategy.DISABLE_PATHSPEC_MATCH
-)
 _UNFINISHED = {
     RepositoryState.NONE,
     RepositoryState.MERGE,
@@ -50,10 +47,17 @@ class Person(Struct, frozen=True):
 class Repository:
     """A repository in a folder, worked by a config of ours; its methods block."""
 
-    def __init__(self, folder: Path, url: RepositoryUrl, token: Secret | None, committer: Person) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        url: RepositoryUrl,
+        token: Secret | None,
+        committer: Person,
+        rules: Rules | None = None,
+    ) -> None:
         self.folder = folder
         self.committer = committer
-        self.rule_links: tuple[str, ...] = ()  # files of rules that are links, from which libgit2 is kept
+        self.rules = rules or Rules()
         self.left: str | None = None  # the commit that the files were at before `check_out` moved them
         self.libgit2 = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
         self.libgit2.set_ident(committer.name, committer.email)
@@ -67,8 +71,15 @@ class Repository:
         url: RepositoryUrl,
         token: Secret | None,
         committer: Person,
+        *,
+        is_unchanged: IsUnchanged,
+        sparse_checkout: bytes | None = None,
     ) -> Repository:
-        """Open the repository in `folder`; raise NoRepository or UnsupportedRepository."""
+        """Open the repository in `folder`; raise NoRepository or UnsupportedRepository.
+
+        `is_unchanged` tells of a file and an object whether it is the file's content (see index_file.renew),
+        `sparse_checkout` is the content of the repository's own `info/sparse-checkout`.
+        """
         config.check_supported()
         git = folder / ".git"
         if git.is_symlink() or not (git / "HEAD").is_file():
@@ -76,9 +87,10 @@ class Repository:
         for needed in ("objects", "refs"):  # an archive may leave empty folders out
             (git / needed).mkdir(exist_ok=True)
         (git / "config").write_text(config.working(url))
-        stat_cache.renew(folder)
+        index_file.renew(folder, is_unchanged)
+        rules = rules_of(git, config, sparse_checkout)
         try:
-            repository = cls(folder, url, token, committer)
+            repository = cls(folder, url, token, committer, rules)
         except pygit2.GitError as error:
             raise UnsupportedRepository(f"The repository cannot be opened: {error}") from error
         if repository.libgit2.state() not in _UNFINISHED:
@@ -161,21 +173,6 @@ class Repository:
             self.point(branch, at, "branch: Created")
         self.libgit2.set_head(f"refs/heads/{branch}")
 
-    def check_out(self, oid: str) -> None:
-        """Bring index and files to a commit; raise MergeConflict, with nothing touched, if work were lost."""
-        self.left = self.left or self.head
-        try:
-            self.libgit2.checkout_tree(self.commit(oid).tree, strategy=_SAFE)  # type: ignore[no-untyped-call]  # pygit2 leaves it so
-        except pygit2.GitError as error:
-            if "prevent checkout" not in str(error):
-                raise
-            raise MergeConflict(f"Uncommitted changes are in the way: {error}") from error
-
-    def fast_forward(self, branch: str, to: str) -> None:
-        """Move a branch that HEAD is on, its index and its files forward."""
-        self.check_out(to)
-        self.point(branch, to, "pull: Fast-forward")
-
     def point(self, branch: str, to: str, why: str) -> None:
         """Set a local branch to a commit, leaving index and files as they are; `why` goes to the reflog."""
         self._set(f"refs/heads/{branch}", to, why)
@@ -200,35 +197,6 @@ class Repository:
             raise SessionConflict(f"Another writer committed to {branch} meanwhile")
         self.point(branch, tip, "commit: carried over")
         return True
-
-    def settle(self, left: str | None, tip: str) -> None:
-        """Let the index be that of HEAD's commit `tip`, so that files which differ from it show as changes.
-
-        Files that are still as in `left` become what they are in `tip`; all others stay as they are.
-        """
-        if left is not None and (paths := self._changed(left, tip)):
-            self.point(self.branch, left, "checkout: moving")
-            self.libgit2.checkout_tree(self.commit(tip).tree, strategy=_UNTOUCHED, paths=paths)  # type: ignore[no-untyped-call]  # pygit2 leaves it so
-            self.point(self.branch, tip, "checkout: moved")
-        index = self.libgit2.index
-        index.read_tree(self.commit(tip).tree)
-        index.write()
-
-    def _changed(self, old: str, new: str) -> list[_RawPath]:
-        """Return the files that differ, but for those beyond a link: `_UNTOUCHED` would write through it."""
-        diff = self.commit(old).tree.diff_to_tree(self.commit(new).tree)
-        files = {Path(os.fsdecode(delta.new_file.raw_path)) for delta in diff.deltas}
-        links = {folder for file in files for folder in file.parents if (self.folder / folder).is_symlink()}
-        return [_RawPath(os.fsencode(file)) for file in sorted(files) if links.isdisjoint(file.parents)]
-
-
-class _RawPath(Struct, frozen=True):
-    """A path in bytes, which pygit2 takes in this guise alone."""
-
-    path: bytes
-
-    def __fspath__(self) -> bytes:
-        return self.path
 
 
 def text_of(commit: pygit2.Commit) -> str:

@@ -1,30 +1,37 @@
-"""The worktree against the index: what `git add -A` would stage, and what it must not."""
+"""The worktree against the index: what `git add -A` would stage, and what it must not.
+
+libgit2 finds other changes than git does: its ignore rules, its conversions, its sparse checkouts and its
+trust in a file's time differ. So what is looked at and which bytes become a blob is decided here, by git's
+rules.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Container, Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import cached_property
 
 import pygit2
 from msgspec import Struct
-from pygit2.enums import DeltaStatus, DiffOption, FileMode
+from pygit2.enums import FileMode
 
+from github_worker.contents import blob_id
 from github_worker.errors import FileTooLarge, UnsupportedRepository
+from github_worker.git import index_file, lfs, native
+from github_worker.git.attributes import Attributes
+from github_worker.git.conversion import CannotConvert, conversion
+from github_worker.git.ignore import IgnoreRules
+from github_worker.git.index_file import Entry
+from github_worker.git.loose import write_blob
 from github_worker.git.repository import Repository
-from github_worker.git.rules import hidden
 
 MAX_FILE_BYTES = 100 * 1024 * 1024  # GitHub refuses larger ones
-_FLAGS = (
-    DiffOption.INCLUDE_UNTRACKED
-    | DiffOption.RECURSE_UNTRACKED_DIRS
-    | DiffOption.INCLUDE_TYPECHANGE
-    | DiffOption.IGNORE_SUBMODULES
-    | DiffOption.SKIP_BINARY_CHECK
-)
-# Attributes that make git convert a file in ways that libgit2 does not: it would commit the wrong bytes.
-_CONVERSIONS = ("filter", "working-tree-encoding")
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_RULE_FILES = (b".gitattributes", b".gitignore")
+_INVALID_NAME = "git takes no such name"
+_OUTSIDE = "it lies outside of the sparse checkout"
 
 
 class Staged(Struct, frozen=True):
@@ -33,120 +40,333 @@ class Staged(Struct, frozen=True):
     left_out: tuple[tuple[str, str], ...]
 
 
-def stage(repository: Repository, nested: Iterable[str]) -> Staged:
+class Change(Struct, frozen=True):
+    """A path whose file is not what the index says: its new mode, blob and status, all None if it is gone."""
+
+    path: bytes
+    mode: int | None = None
+    oid: bytes | None = None
+    status: os.stat_result | None = None
+
+
+def stage(repository: Repository, nested: Iterable[str], misnamed: Iterable[str] = ()) -> Staged:
     """Stage every change but those in `nested` repositories (folders, relative to the worktree).
 
-    Raises FileTooLarge and UnsupportedRepository, before the index is touched.
+    `misnamed` are folders and files of names that git does not take, which are kept elsewhere. Raises
+    FileTooLarge and UnsupportedRepository, before the index is touched.
     """
+    worktree = _Worktree(repository, nested, write_blob)
+    changes = list(worktree.changes())
+    left_out = [*worktree.left_out, *_apply_all(repository.libgit2.index, changes)]
+    left_out += [(os.fsencode(name), _INVALID_NAME) for name in misnamed if not worktree.ignores(name)]
+    left_out += worktree.nested_changes()
+    return Staged(tuple((os.fsdecode(path), why) for path, why in left_out))
+
+
+def is_clean(repository: Repository) -> bool:
+    """Tell whether nothing is staged, changed or untracked."""
+    head = repository.head
     index = repository.libgit2.index
-    submodules = {entry.path for entry in index if entry.mode == FileMode.COMMIT}
-    within = _within(submodules | set(nested))
-    with hidden(repository.folder, repository.rule_links) as links:
-        changes = [change for change in _deltas(repository.libgit2, links) if not within(change.path)]
-        for change in changes:
-            _check(repository, change)
-        wanted = {path: path in index or not _is_ignored(repository, path) for path in (*links, *nested)}
-        refused = _apply_all(index, changes)
-    refused += _apply_all(index, [_Change(link, gone=False) for link in sorted(links) if wanted[link]])
-    index.write()
-    aside = [(folder, _why(folder in submodules)) for folder in sorted(nested) if wanted[folder]]
-    return Staged((*refused, *aside))
+    staged = index.diff_to_tree(repository.commit(head).tree) if head else index
+    return not len(staged) and next(_Worktree(repository, ()).changes(), None) is None
 
 
-def _is_ignored(repository: Repository, path: str) -> bool:
-    return repository.libgit2.path_is_ignored(path)
+def refresh(repository: Repository) -> None:
+    """Let the index remember the files that are unchanged, so that libgit2 takes nothing else for an edit."""
+    worktree = _Worktree(repository, ())
+    for _ in worktree.tracked_changes():
+        pass
+    worktree.remember_unchanged()
 
 
-def _why(submodule: bool) -> str:
-    return "it is a submodule" if submodule else "it is a repository of its own"
+class _Worktree:
+    """One look at a worktree; what must be left out is known once all changes were yielded.
+
+    `write` stores a blob below a `.git` folder and returns its id; without it ids are computed alone.
+    """
+
+    def __init__(
+        self, repository: Repository, nested: Iterable[str], write: Callable[..., bytes] | None = None
+    ) -> None:
+        self.left_out: list[tuple[bytes, str]] = []
+        self._repository = repository
+        self._root = os.fsencode(repository.folder) + b"/"
+        self._write = write
+        self._nested = {os.fsencode(folder) for folder in nested}
+        self._rules = repository.rules
+        self._folders: dict[bytes, bool] = {b"": True}
+        self._unchanged: list[tuple[bytes, os.stat_result]] = []
+        # Of most entries the path alone is kept: there may be a million.
+        self._tracked: set[bytes] = set()
+        self._suspects: list[Entry] = []
+        self._conflicts: set[bytes] = set()
+        self._submodules: set[bytes] = set()
+        self._rule_entries: dict[bytes, Entry] = {}
+        self._load()
+        self._attributes = Attributes(
+            self._attribute_file, self._rules.attributes, ignore_case=self._rules.ignore_case
+        )
+        self._ignore = IgnoreRules(
+            self._ignore_file, self._rules.exclude, ignore_case=self._rules.ignore_case
+        )
+
+    def _load(self) -> None:
+        """Sort the index's entries: what is unchanged for sure, and what has to be looked at."""
+        data, written = index_file.read(self._repository.folder)
+        for entry in index_file.entries(data):
+            self._tracked.add(entry.path)
+            if entry.is_conflict:
+                self._conflicts.add(entry.path)
+                continue
+            if entry.mode == FileMode.COMMIT:
+                self._submodules.add(entry.path)
+            if entry.path.endswith(_RULE_FILES):
+                self._rule_entries[entry.path] = entry
+            if not self._is_unchanged(entry, written):
+                self._suspects.append(entry)
+
+    def _is_unchanged(self, entry: Entry, written: int) -> bool:
+        """Tell whether the index alone says that git would leave a path as it is."""
+        if entry.is_assumed_valid or self._is_in_nested(entry.path):
+            return True
+        status = self._status(entry.path)
+        if entry.skips_worktree:
+            return not (self._rules.sparse.is_on and status)
+        if status is None or entry.is_intent or self._mode(status, entry) != entry.mode:
+            return False
+        return entry.has_stats_of(status, written)
+
+    def changes(self) -> Iterator[Change]:
+        """Yield every change that `git add -A` would stage."""
+        yield from self.tracked_changes()
+        for path in self._conflicts:
+            yield self._change(path, None) or Change(path)
+        for path in self._untracked(b""):
+            if change := self._change(path, None):
+                yield change
+
+    def tracked_changes(self) -> Iterator[Change]:
+        """Yield the changes of what the index has."""
+        for entry in self._suspects:
+            if (change := self._change(entry.path, entry)) is None:
+                continue
+            if self._rules.sparse.holds(entry.path):
+                yield change
+            else:
+                self.left_out.append((entry.path, _OUTSIDE))
+
+    def remember_unchanged(self) -> None:
+        """Write the status of the files that were read and found unchanged into the index."""
+        index = self._repository.libgit2.index
+        for path, status in self._unchanged:
+            native.set_status(index, path, status)
+        if self._unchanged:
+            index.write()
+
+    def ignores(self, path: str) -> bool:
+        """Tell whether a path is ignored."""
+        return self._ignore.ignores_below(os.fsencode(path), is_folder=True)
+
+    def nested_changes(self) -> Iterator[tuple[bytes, str]]:
+        """Yield the nested repositories that are not ignored, and why they are left out."""
+        for folder in sorted(self._nested):
+            if folder in self._submodules:
+                yield folder, "it is a submodule"
+            elif not self._ignore.ignores_below(folder, is_folder=True):
+                yield folder, "it is a repository of its own"
+
+    def _change(self, path: bytes, entry: Entry | None) -> Change | None:
+        """Compare one path with its entry, None for a path that has none or a conflict."""
+        status = self._status(path)
+        if status is None:
+            is_empty = entry is not None and entry.mode == FileMode.COMMIT and self._is_folder(path)
+            return None if entry is None or is_empty else Change(path)
+        mode = self._mode(status, entry)
+        oid = self._blob(path, status, entry)
+        if entry and not entry.is_intent and (mode, oid) == (entry.mode, entry.id):
+            self._unchanged.append((path, status))
+            return None
+        return Change(path, mode, oid, status)
+
+    def _mode(self, status: os.stat_result, entry: Entry | None) -> int:
+        """Return the mode that git would record (`ce_mode_from_stat` in its read-cache.h)."""
+        if stat.S_ISLNK(status.st_mode):
+            return FileMode.LINK
+        if entry and entry.mode == FileMode.LINK and not self._rules.symlinks:
+            return FileMode.LINK
+        if not self._rules.filemode:
+            return entry.mode if entry and stat.S_ISREG(entry.mode) else FileMode.BLOB
+        return FileMode.BLOB_EXECUTABLE if status.st_mode & stat.S_IXUSR else FileMode.BLOB
+
+    # Content
+
+    def _blob(self, path: bytes, status: os.stat_result, entry: Entry | None) -> bytes:
+        """Return the id of the blob that git makes of a file or a link, and store it."""
+        if stat.S_ISLNK(status.st_mode):
+            return self._stored(os.readlink(self._root + path))
+        attributes = self._attributes.of(path)
+        if isinstance(name := attributes.get(b"filter"), bytes) and status.st_size:
+            return self._filtered(path, status, name)
+        data = self._read(path, status)
+        change = conversion(attributes, autocrlf=self._rules.autocrlf, eol=self._rules.eol)
+        if not change.is_identity:
+            try:
+                data = change.to_git(data, in_index=self._indexed(entry))
+            except CannotConvert as error:
+                raise UnsupportedRepository(f"{os.fsdecode(path)} cannot be committed: {error}") from None
+        return self._stored(data)
+
+    def _filtered(self, path: bytes, status: os.stat_result, name: bytes) -> bytes:
+        """Return the blob of a file that has a filter, which cannot be run here.
+
+        Content that was committed before is the same blob again, under whatever name; so is what
+        `git lfs pull` put in the place of a pointer that was committed. Only new content needs the filter.
+        """
+        if status.st_size <= MAX_FILE_BYTES:
+            data = self._read(path, status)
+            if self._has(oid := blob_id(data)):
+                return oid
+            if name == b"lfs" and lfs.is_pointer(data):
+                return self._stored(data)
+        if name == b"lfs":
+            pointer = blob_id(lfs.pointer_to(self._root + path, status.st_size))
+            if self._has(pointer):
+                return pointer
+        raise UnsupportedRepository(
+            f"{os.fsdecode(path)} has the attribute filter={os.fsdecode(name)}, which is not supported"
+        )
+
+    def _read(self, path: bytes, status: os.stat_result) -> bytes:
+        if status.st_size > MAX_FILE_BYTES:
+            shown = f"{os.fsdecode(path)} has {status.st_size:,} bytes"
+            raise FileTooLarge(f"{shown}; the forge takes {MAX_FILE_BYTES:,}")
+        return self._content(path)
+
+    def _content(self, path: bytes) -> bytes:
+        with open(self._root + path, "rb", opener=lambda name, _: os.open(name, _READ)) as file:
+            return file.read()
+
+    def _stored(self, data: bytes) -> bytes:
+        oid = blob_id(data)
+        if self._write and not self._has(oid):
+            self._write(self._repository.folder / ".git", data)
+        return oid
+
+    def _has(self, oid: bytes) -> bool:
+        return pygit2.Oid(raw=oid) in self._repository.libgit2
+
+    def _indexed(self, entry: Entry | None) -> bytes | None:
+        """Return the content that the index has of a file."""
+        if entry is None or not stat.S_ISREG(entry.mode):
+            return None
+        blob = self._repository.libgit2.get(pygit2.Oid(raw=entry.id))
+        return blob.data if isinstance(blob, pygit2.Blob) else None
+
+    # Rules
+
+    def _attribute_file(self, folder: bytes) -> bytes | None:
+        return self._rule_file(folder, b".gitattributes", or_indexed=True)
+
+    def _ignore_file(self, folder: bytes) -> bytes | None:
+        return self._rule_file(folder, b".gitignore", or_indexed=False)
+
+    def _rule_file(self, folder: bytes, name: bytes, *, or_indexed: bool) -> bytes | None:
+        """Return a file of rules, none that is a link; the index stands in for one that is missing."""
+        path = folder + b"/" + name if folder else name
+        status = self._status(path)
+        if status is not None and stat.S_ISREG(status.st_mode):
+            return self._content(path)
+        entry = self._rule_entries.get(path)
+        return self._indexed(entry) if entry and (or_indexed or entry.skips_worktree) else None
+
+    # What is on the disk
+
+    def _untracked(self, folder: bytes) -> Iterator[bytes]:
+        """Yield the files and links below a folder that the index does not have and no rule ignores."""
+        with os.scandir(self._root + folder) as listed:
+            found = sorted(listed, key=lambda entry: entry.name)
+        for entry in found:
+            path = folder + b"/" + entry.name if folder else entry.name
+            if self._is_dot_git(entry.name) or path in self._nested or path in self._submodules:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if not self._ignore.ignores(path, is_folder=True):
+                    yield from self._untracked(path)
+            elif (entry.is_file(follow_symlinks=False) or entry.is_symlink()) and self._is_new(path):
+                yield from self._unless_outside(path)
+
+    def _unless_outside(self, path: bytes) -> Iterator[bytes]:
+        if self._rules.sparse.holds(path):
+            yield path
+        else:
+            self.left_out.append((path, _OUTSIDE))
+
+    def _is_new(self, path: bytes) -> bool:
+        """Tell whether git would add a file: the index does not have it, and no rule ignores it."""
+        if path in self._tracked or (self._rules.ignore_case and path.lower() in self._lower_case):
+            return False
+        return not self._ignore.ignores(path, is_folder=False)
+
+    @cached_property
+    def _lower_case(self) -> set[bytes]:
+        return {path.lower() for path in self._tracked}
+
+    def _is_dot_git(self, name: bytes) -> bool:
+        return name == b".git" or (self._rules.ignore_case and name.lower() == b".git")
+
+    def _status(self, path: bytes) -> os.stat_result | None:
+        """Return the status of a file or link, None where there is none: nothing is beyond a link."""
+        parent, _, name = path.rpartition(b"/")
+        if name in (b"", b".", b"..") or not self._is_folder(parent):
+            return None
+        try:
+            status = os.lstat(self._root + path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode) else None
+
+    def _is_folder(self, path: bytes) -> bool:
+        if path not in self._folders:
+            parent, _, name = path.rpartition(b"/")
+            inside = name not in (b"", b".", b"..") and self._is_folder(parent)
+            self._folders[path] = inside and _is_real_folder(self._root + path)
+        return self._folders[path]
+
+    def _is_in_nested(self, path: bytes) -> bool:
+        return bool(self._nested) and any(path.startswith(folder + b"/") for folder in self._nested)
 
 
-class _Change(Struct, frozen=True):
-    path: str
-    gone: bool
-
-
-def _deltas(libgit2: pygit2.Repository, without: Container[str]) -> Iterator[_Change]:
-    exists = _looker(libgit2.workdir)
-    for delta in libgit2.index.diff_to_workdir(_FLAGS).deltas:
-        path = os.fsdecode(delta.new_file.raw_path).rstrip("/")
-        if delta.status == DeltaStatus.UNREADABLE:
-            raise UnsupportedRepository(f"{path} cannot be read")
-        if path not in without:
-            yield _Change(path, not exists(path))
-
-
-def _looker(root: str) -> Callable[[str], bool]:
-    """Return what tells whether a file is there: none is beyond a link, whose target libgit2 would add."""
-
-    @cache
-    def is_folder(path: str) -> bool:
-        return not path or (is_inside(path) and stat.S_ISDIR(_mode(root + path)))
-
-    def is_inside(path: str) -> bool:
-        parent, _, name = path.rpartition("/")
-        return name not in {"", ".", ".."} and is_folder(parent)
-
-    return lambda path: is_inside(path) and _mode(root + path) != 0 and not is_folder(path)
-
-
-def _mode(path: str) -> int:
+def _is_real_folder(path: bytes) -> bool:
     try:
-        return os.lstat(path).st_mode
+        return stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError:
-        return 0
+        return False
 
 
-def _within(folders: Iterable[str]) -> Callable[[str], bool]:
-    prefixes = tuple(f"{folder}/" for folder in folders)
-    return lambda path: f"{path}/".startswith(prefixes)
-
-
-def _check(repository: Repository, change: _Change) -> None:
-    if change.gone:
-        return
-    size = os.lstat(repository.folder / change.path).st_size
-    if size > MAX_FILE_BYTES:
-        raise FileTooLarge(f"{change.path} has {size:,} bytes; the forge takes {MAX_FILE_BYTES:,}")
-    for attribute in _CONVERSIONS:
-        if value := repository.libgit2.get_attr(os.fsencode(change.path), attribute):
-            raise UnsupportedRepository(
-                f"{change.path} has the attribute {attribute}={value}, which is not supported"
-            )
-
-
-def _apply_all(index: pygit2.Index, changes: Iterable[_Change]) -> list[tuple[str, str]]:
+def _apply_all(index: pygit2.Index, changes: Iterable[Change]) -> list[tuple[bytes, str]]:
     refused = []
-    for change in sorted(changes, key=lambda change: not change.gone):  # a file may stand where a folder was
+    for change in sorted(
+        changes, key=lambda change: change.oid is not None
+    ):  # a file may stand where a folder was
         try:
             _apply(index, change)
         except pygit2.GitError as error:
             # A name, on any system, through which another one's git would write into its .git.
             if "invalid path" not in str(error):
                 raise
-            refused.append((change.path, "git takes no such name"))
+            refused.append((change.path, _INVALID_NAME))
+    index.write()
     return refused
 
 
-def _apply(index: pygit2.Index, change: _Change) -> None:
-    if change.path in index.conflicts if index.conflicts else False:
-        del index.conflicts[change.path]
-    if not change.gone:
-        index.add(change.path)
-    elif change.path in index:
-        index.remove(change.path)
-
-
-def is_clean(repository: Repository) -> bool:
-    """Tell whether nothing is staged, changed or untracked."""
-    libgit2, head = repository.libgit2, repository.head
-    index = libgit2.index
-    staged = index.diff_to_tree(repository.commit(head).tree) if head else index
-    with hidden(repository.folder, repository.rule_links) as links:
-        changed = next(_deltas(libgit2, links), None)
-    return not len(staged) and changed is None and all(_is_staged(repository, link) for link in links)
-
-
-def _is_staged(repository: Repository, link: str) -> bool:
-    index, target = repository.libgit2.index, os.readlink(repository.folder / link)
-    return link in index and index[link].id == pygit2.hash(os.fsencode(target))
+def _apply(index: pygit2.Index, change: Change) -> None:
+    path = os.fsdecode(change.path)
+    if index.conflicts is not None:
+        for side in (1, 2, 3):
+            with suppress(OSError):
+                index.remove(path, side)
+    if change.oid is not None and change.status is not None:
+        index.add(pygit2.IndexEntry(path, pygit2.Oid(raw=change.oid), FileMode(change.mode or 0)))
+        native.set_status(index, change.path, change.status)
+    elif path in index:
+        index.remove(path)

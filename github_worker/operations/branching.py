@@ -14,6 +14,7 @@ from github_worker.contract import (
     SessionNamed,
 )
 from github_worker.errors import BranchNotFound, JobError, PushConflict
+from github_worker.git.checkout import check_out
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
 from github_worker.naming import Named
@@ -130,7 +131,7 @@ def _choose(wanted: str, start: Start, workspace: Workspace, prefix: str) -> str
 
 def _switch(repository: Repository, branch: str, start: Start) -> None:
     if start.at is not None and start.at != repository.head:
-        repository.check_out(start.at)
+        check_out(repository, start.at)
     repository.start(branch, start.at)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 
+from github_worker.git.checkout import settle
 from github_worker.operations.obtaining import Obtained, require_room
 from github_worker.operations.workspace import (
     Workspace,
@@ -57,7 +58,7 @@ def _carry_branch(newer: Session, workspace: Workspace, services: Services, swit
         renewed.track(branch)
         newer.metadata.follow(workspace.session.metadata)
     if is_news and tip is not None and target.branch == branch:
-        target.settle(repository.left, tip)
+        settle(target, repository.left, tip)
 
 
 def _carry_clone(newer: Session, workspace: Workspace) -> None:

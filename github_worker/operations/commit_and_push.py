@@ -33,7 +33,7 @@ async def commit_and_push(job: CommitAndPush, services: Services, report: Report
     workspace = await asyncio.to_thread(open_workspace, session, place, services, job.access_token)
     repository = workspace.repository
     branch = repository.branch
-    staged = await asyncio.to_thread(stage, repository, workspace.nested)
+    staged = await asyncio.to_thread(stage, repository, workspace.nested, workspace.misnamed)
     for path, why in staged.left_out:
         report.warning("left_out", f"{path} was left out: {why}")
     summary = await asyncio.to_thread(commits.summarise, repository)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from github_worker.contract import Cloned, CloneRepository, InitSession, RepositoryUrl
 from github_worker.errors import MergeConflict, OtherRepository
+from github_worker.git.checkout import fast_forward, write_worktree
 from github_worker.git.clone import Choice, choose, fetch
 from github_worker.git.config import cloned
 from github_worker.git.repository import Repository
@@ -55,7 +56,11 @@ async def obtain(
 async def check_out(obtained: Obtained, report: Report) -> None:
     """Write the files of a fresh clone."""
     if obtained.to_check_out:
-        await asyncio.to_thread(obtained.workspace.repository.check_out, obtained.to_check_out)
+        unconverted = await asyncio.to_thread(
+            write_worktree, obtained.workspace.repository, obtained.to_check_out
+        )
+        for path, why in unconverted:
+            report.warning("not_converted", f"{path} is as it is in the repository: {why}")
     if obtained.was_cloned:
         report("cloned", f"Cloned {obtained.branch}")
 
@@ -119,7 +124,7 @@ def _pull(repository: Repository, branch: str) -> bool:
     if head is None or head == ahead or not repository.is_ancestor(head, ahead) or not is_clean(repository):
         return False
     try:
-        repository.fast_forward(branch, ahead)
+        fast_forward(repository, branch, ahead)
     except MergeConflict:
         return False
     return True

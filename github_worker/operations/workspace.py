@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from msgspec import Struct
 
+from github_worker.contents import FolderContents
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import HostNotAllowed, NoRepository, OtherRepository, UnsupportedRepository
 from github_worker.git.config import RepositoryConfig
@@ -13,6 +17,9 @@ from github_worker.services import Services
 from github_worker.sessions.sessions import WORKSPACE, Session
 
 _MAX_CONFIG_BYTES = 1024 * 1024
+_MAX_RULES_BYTES = 100 * 1024 * 1024  # as git has it, for a file of patterns
+# Attributes by which git may make another blob of a file than its bytes, whatever they are.
+_CONVERTING = re.compile(rb"ident|working-tree-encoding|filter")
 
 
 class Held(Struct, frozen=True):
@@ -34,9 +41,14 @@ class Workspace(Struct, frozen=True):
         """The folders in the worktree that are repositories of their own."""
         return self.session.repositories_aside(self.place.cloned_path)
 
+    @property
+    def misnamed(self) -> list[str]:
+        """The paths in the worktree whose names git never takes, and which libgit2 is kept from."""
+        return self.session.misnamed(self.place.cloned_path)
+
     def track(self, branch: str) -> None:
         """Let the repository's own config say that `branch` follows its namesake on origin, if it has one."""
-        if not _is_beyond_link(self.session, self.place.cloned_path):
+        if not _is_beyond_link(self.session, self.session.kept_file(self.place.cloned_path, "config")):
             config = config_of(self.session, self.place.cloned_path)
             write_config(self.session, self.place.cloned_path, config.tracking(branch))
 
@@ -65,27 +77,41 @@ def require(session: Session, asked: str | None = None) -> Held:
 
 def config_of(session: Session, cloned_path: str) -> RepositoryConfig:
     """Read the repository's own config, every byte of it coming back with `write_config`."""
-    file = session.config_file(cloned_path)
-    if _is_beyond_link(session, cloned_path) or not file.is_file():
-        return RepositoryConfig("")
-    if file.stat().st_size > _MAX_CONFIG_BYTES:
-        raise UnsupportedRepository(f"The repository's config is over {_MAX_CONFIG_BYTES:,} bytes")
-    return RepositoryConfig(file.read_bytes().decode(errors="surrogateescape"))
+    text = _kept_text(session, cloned_path, "config", _MAX_CONFIG_BYTES) or b""
+    return RepositoryConfig(text.decode(errors="surrogateescape"))
+
+
+def _effective_config(session: Session, cloned_path: str) -> RepositoryConfig:
+    """Return what git would go by: the config, and that of the worktree if the repository has such."""
+    config = config_of(session, cloned_path)
+    if not config.is_true("extensions.worktreeconfig"):
+        return config
+    own = _kept_text(session, cloned_path, "config.worktree", _MAX_CONFIG_BYTES) or b""
+    return RepositoryConfig(f"{config.text}\n{own.decode(errors='surrogateescape')}")
+
+
+def _kept_text(session: Session, cloned_path: str, name: str, largest: int) -> bytes | None:
+    """Read a file of the repository's `.git` that libgit2 does not see; None where there is none."""
+    file = session.kept_file(cloned_path, name)
+    if _is_beyond_link(session, file) or not file.is_file():
+        return None
+    if file.stat().st_size > largest:
+        raise UnsupportedRepository(f"The repository's {name} is over {largest:,} bytes")
+    return file.read_bytes()
 
 
 def write_config(session: Session, cloned_path: str, config: RepositoryConfig) -> None:
     """Write the repository's own config; raise OtherRepository where the session has a link in its place."""
-    file = session.config_file(cloned_path)
-    if _is_beyond_link(session, cloned_path):
+    file = session.kept_file(cloned_path, "config")
+    if _is_beyond_link(session, file):
         raise OtherRepository(f"The session has a link in the place of {cloned_path}")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(config.text.encode(errors="surrogateescape"))
 
 
-def _is_beyond_link(session: Session, cloned_path: str) -> bool:
-    """Tell whether the config's path leads through a link: those of the archive are kept beside it."""
+def _is_beyond_link(session: Session, file: Path) -> bool:
+    """Tell whether the path of a kept file leads through a link: those of the archive are kept beside it."""
     aside = session.folders.aside
-    file = session.config_file(cloned_path)
     return file.resolve() != aside.resolve() / file.relative_to(aside)
 
 
@@ -93,15 +119,28 @@ def open_workspace(session: Session, place: Held, services: Services, token: Sec
     """Open the session's repository to work with `token`; raise HostNotAllowed, NoRepository, …."""
     if not services.settings.allows(place.url.origin):
         raise HostNotAllowed(f"The session's repository is on {place.url.origin}, which is not allowed")
+    config = _effective_config(session, place.cloned_path)
     repository = Repository.open(
         session.worktree(place.cloned_path),
-        config_of(session, place.cloned_path),
+        config,
         place.url,
         token,
         services.committer,
+        is_unchanged=_contents(session, place.cloned_path, config).has,
+        sparse_checkout=_kept_text(session, place.cloned_path, "info/sparse-checkout", _MAX_RULES_BYTES),
     )
-    repository.rule_links = session.rule_links(place.cloned_path)
     return Workspace(session, place, repository)
+
+
+def _contents(session: Session, cloned_path: str, config: RepositoryConfig) -> FolderContents:
+    """Return which files are known to have which content, as far as git makes no other blob of it."""
+    git = session.worktree(cloned_path) / ".git"
+    files = [*session.attribute_files(cloned_path), git / "info" / "attributes"]
+    rules = b"".join(file.read_bytes() for file in files if file.is_file() and not file.is_symlink())
+    if _CONVERTING.search(rules):
+        return FolderContents.unknown()
+    converting = bool(rules) or config.get("core.autocrlf") is not None
+    return session.contents(cloned_path, converting=converting)
 
 
 def _parse(url: str) -> RepositoryUrl:

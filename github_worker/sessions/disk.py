@@ -20,6 +20,7 @@ class Disk:
         self._tally = tally
         self._umask = _umask_of(self.aside)
         self._made = {self.tree, self.aside}
+        self._replaced: set[bytes] = set()
 
     def make_parents(self, path: bytes) -> None:
         """Make the folders above `path` that are missing."""
@@ -45,7 +46,7 @@ class Disk:
         try:
             file = os.open(path, _CREATE, mode)
         except FileExistsError:
-            os.unlink(path)
+            self._unlink(path)
             file = os.open(path, _CREATE, mode)
         if mode & self._umask:
             os.fchmod(file, mode)
@@ -72,7 +73,7 @@ class Disk:
         try:
             os.link(old, new, follow_symlinks=False)
         except FileExistsError:
-            os.unlink(new)
+            self._unlink(new)
             os.link(old, new, follow_symlinks=False)
 
     def make_link(self, path: bytes, target: bytes, mtime: int) -> None:
@@ -83,6 +84,18 @@ class Disk:
             os.unlink(path)
             os.symlink(target, path)
         os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
+
+    def _unlink(self, path: bytes) -> None:
+        os.unlink(path)
+        if path not in self._replaced:
+            self._tally.add_kept(ENTRY + len(path))
+            self._replaced.add(path)
+
+    @property
+    def replaced(self) -> set[bytes]:
+        """The files of the tree that were made more than once, as the archive names them."""
+        root = self.tree + b"/"
+        return {path.removeprefix(root) for path in self._replaced if path.startswith(root)}
 
     def folders_aside(self) -> list[bytes]:
         """Return the folders that were made aside, as the archive names them."""

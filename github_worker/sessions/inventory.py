@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from github_worker.contents import Contents
 from github_worker.sessions.tar import Member, Owner
 
 
@@ -43,7 +44,8 @@ class Inventory(Struct):
 
     `prefix` is `./` if names began so; `subsecond` says whether modification times had fractions;
     `repositories_aside` are the folders whose `.git` libgit2 does not see: nested repositories, and the
-    session's own if its `.git` is a file or a link. `rule_links` are links named as git's files of rules.
+    session's own if its `.git` is a file or a link. `misnamed` are paths that git takes for a `.git` on some
+    system and never adds, such as `.GIT`. `contents` says what the files had in them when they were unpacked.
     """
 
     owner: Owner = field(default_factory=_this_process)
@@ -52,4 +54,5 @@ class Inventory(Struct):
     kept: dict[bytes, Kept] = field(default_factory=dict)
     specials: dict[bytes, Member] = field(default_factory=dict)
     repositories_aside: set[bytes] = field(default_factory=set)
-    rule_links: set[bytes] = field(default_factory=set)
+    misnamed: set[bytes] = field(default_factory=set)
+    contents: Contents = field(default_factory=Contents)

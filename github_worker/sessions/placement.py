@@ -51,9 +51,15 @@ def in_tree(path: bytes, kind: Kind) -> bool:
     return kind is Kind.FILE and inside is not None and _FILES.fullmatch(inside) is not None
 
 
-def is_rules(path: bytes) -> bool:
-    """Tell whether a path is named as the files are that git takes rules from."""
-    return path.rpartition(b"/")[2] in {b".gitattributes", b".gitignore"}
+def is_in_worktree(path: bytes) -> bool:
+    """Tell whether a file of the tree may be a file of a repository's worktree."""
+    return path.startswith(REPOSITORIES + b"/") and b"/.git/" not in path
+
+
+def misnamed(path: bytes) -> bytes | None:
+    """Return the part of a path that git takes for a `.git` though it is spelled otherwise."""
+    dot_git = _DOT_GIT.search(path) if b"git" in path.lower() else None
+    return None if dot_git is None or dot_git[0].lstrip(b"/") == b".git" else path[: dot_git.end()]
 
 
 def repository_aside(path: bytes, kind: Kind) -> bytes | None:

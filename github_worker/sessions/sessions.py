@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from github_worker.contents import FolderContents
 from github_worker.errors import SessionNotFound, StorageUnavailable
 from github_worker.progress import ByteCount, Report, watched
 from github_worker.retry import retried
@@ -44,17 +45,30 @@ class Session:
         """Return the folder of the session's repository."""
         return self.folders.tree / WORKSPACE / cloned_path
 
-    def config_file(self, cloned_path: str) -> Path:
-        """Return where the repository's own config is kept, away from libgit2."""
-        return self.folders.aside / WORKSPACE / cloned_path / ".git" / "config"
-
     def repositories_aside(self, cloned_path: str) -> list[str]:
         """Return the folders below the worktree (`.` is itself) whose `.git` is kept from libgit2."""
         return _below(f"{WORKSPACE}/{cloned_path}", self.inventory.repositories_aside)
 
-    def rule_links(self, cloned_path: str) -> tuple[str, ...]:
-        """Return the paths in the worktree of git's files of rules that came as links."""
-        return tuple(_below(f"{WORKSPACE}/{cloned_path}", self.inventory.rule_links))
+    def misnamed(self, cloned_path: str) -> list[str]:
+        """Return the paths below the worktree that git takes for a `.git`, such as `.GIT`, and never adds."""
+        return _below(f"{WORKSPACE}/{cloned_path}", self.inventory.misnamed)
+
+    def kept_file(self, cloned_path: str, name: str) -> Path:
+        """Return where a file of the repository's `.git` is kept that libgit2 does not see."""
+        return self.folders.aside / WORKSPACE / cloned_path / ".git" / name
+
+    def contents(self, cloned_path: str, *, converting: bool) -> FolderContents:
+        """Return which content the worktree's files had when they were unpacked."""
+        return self.inventory.contents.of_folder(
+            os.fsencode(WORKSPACE / cloned_path),
+            os.fsencode(self.worktree(cloned_path)),
+            converting=converting,
+        )
+
+    def attribute_files(self, cloned_path: str) -> list[Path]:
+        """Return the files named `.gitattributes` that were unpacked into the worktree."""
+        below = _below(f"{WORKSPACE}/{cloned_path}", self.inventory.contents.attribute_files)
+        return [self.worktree(cloned_path) / path for path in below]
 
     def pack(self, before_worktree: Callable[[], None], before_tail: Callable[[], None]) -> Iterator[bytes]:
         """Pack it; the two callables block until those parts are ready."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from github_worker.contents import ContentHash
 from github_worker.errors import SessionCorrupt, SessionTooLarge
 from github_worker.sessions import tar
 from github_worker.sessions.disk import Disk, is_file, write_all
@@ -25,7 +26,8 @@ from github_worker.sessions.placement import (
     WORKSPACE,
     Kind,
     in_tree,
-    is_rules,
+    is_in_worktree,
+    misnamed,
     repository_aside,
 )
 from github_worker.sessions.reader import TarReader
@@ -68,6 +70,7 @@ class _Unpacker:
                 self._take(member, reader)
             except OSError as error:
                 raise _translated(error, member.path) from error
+        self.inventory.contents.repeated |= self._disk.replaced
         self._refuse_conflicts()
         self._make_links()
         for folder, mtime in self._mtimes.items():
@@ -90,11 +93,16 @@ class _Unpacker:
         disk_mode = member.mode & 0o777 | _least_mode(member.path)
         file = self._disk.create(self._place(member.path, Kind.FILE), disk_mode)
         try:
+            content = ContentHash(member.size) if is_in_worktree(member.path) else None
             for piece in reader.content(member):
                 write_all(file, piece)
+                if content is not None:
+                    content.update(piece)
             os.utime(file, ns=(member.mtime, member.mtime))
         finally:
             os.close(file)
+        if content is not None:
+            self.inventory.contents.add(member.path, content)
         self._keep(member, disk_mode)
 
     def _folder(self, member: Member) -> None:
@@ -176,8 +184,6 @@ class _Unpacker:
 
     def _make_links(self) -> None:
         for path, member in self._links.items():
-            if is_rules(path):
-                self.inventory.rule_links.add(path)
             try:
                 self._disk.make_link(self._where(path, Kind.LINK), member.link, member.mtime)
             except OSError as error:
@@ -192,6 +198,9 @@ class _Unpacker:
         if (folder := repository_aside(path, kind)) is not None:
             self._tally.add_kept(ENTRY if folder not in self.inventory.repositories_aside else 0)
             self.inventory.repositories_aside.add(folder)
+        elif (name := misnamed(path)) is not None:
+            self._tally.add_kept(ENTRY if name not in self.inventory.misnamed else 0)
+            self.inventory.misnamed.add(name)
         where = self._where(path, kind)
         self._disk.make_parents(where)
         return where

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from github_worker.contract import RepositoryUrl
+from github_worker.git.checkout import write_worktree
 from github_worker.git.clone import choose, fetch
 from github_worker.git.library import isolate
 from github_worker.git.repository import Person, Repository
@@ -51,7 +52,7 @@ def clone(origin: Origin, tmp_path: Path) -> Clone:
         choice = choose(repository.remote.heads(), branch)
         fetch(repository, choice, depth=depth, all_branches=all_branches)
         if choice.at:
-            repository.check_out(choice.at)
+            write_worktree(repository, choice.at)
         return repository
 
     return make

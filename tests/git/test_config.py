@@ -101,7 +101,8 @@ def test_a_branch_with_quotes_is_tracked(tmp_path: Path) -> None:
         "[extensions]\nobjectFormat = sha256",
         "[extensions]\npartialClone = origin",
         "[extensions]\nrefStorage = reftable",
-        "[core]\nsparseCheckout = true",
+        "[core]\nrepositoryFormatVersion = 1\n[extensions]\nfoo = true",
+        "[core]\nrepositoryFormatVersion = 2",
     ],
 )
 def test_a_layout_that_libgit2_misreads_is_refused(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The index after unpacking: who is believed not to have changed, and who is looked at."""
+"""The index after unpacking: a file is believed unchanged if its content is, and is looked at otherwise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from github_worker.git import commits, stat_cache, worktree
+from github_worker.contents import blob_id
+from github_worker.git import commits, index_file, worktree
 from github_worker.git.config import RepositoryConfig
 from github_worker.git.repository import Repository
 from tests.git.conftest import COMMITTER, Clone
@@ -41,7 +42,12 @@ def indexed(folder: Path) -> None:
 
 def reopened(folder: Path, like: Repository) -> Repository:
     """Open an unpacked worktree as a job does."""
-    return Repository.open(folder, RepositoryConfig(""), like.remote.url, None, COMMITTER)
+
+    def is_unchanged(path: bytes, _: os.stat_result, oid: bytes) -> bool:
+        return blob_id((folder / os.fsdecode(path)).read_bytes()) == oid
+
+    config, url = RepositoryConfig(""), like.remote.url
+    return Repository.open(folder, config, url, None, COMMITTER, is_unchanged=is_unchanged)
 
 
 def looked_at(repository: Repository) -> set[str]:
@@ -78,35 +84,37 @@ def test_unchanged_files_are_not_hashed_again(
 
     assert "src/app.py" not in looked_at(copy)
     assert "README.md" in looked_at(copy)
-    assert "README.md" in staged(copy)
+    assert staged(copy) == ["README.md", "later.txt"]
 
 
-def test_an_edit_of_the_same_size_in_the_second_of_the_index_is_found(clone: Clone, tmp_path: Path) -> None:
-    """An entry as young as its index is looked at, now and after the index was renewed."""
+def test_a_long_path_that_shares_much_with_the_last_one(clone: Clone, tmp_path: Path) -> None:
+    """Version 4 says how many bytes of the last path go, in one byte or in more."""
+    original = clone()
+    folders = ["a" * 200, "b" * 180, "c" * 150]
+    for depth in range(1, 4):
+        file = original.folder.joinpath(*folders[:depth], "file.txt")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"{depth}\n")
+    git("-C", original.folder, "add", "-A")
+    git("-C", original.folder, "update-index", "--index-version", "4")
+    data, _ = index_file.read(original.folder)
+    paths = [entry.path.decode() for entry in index_file.entries(data)]
+    assert paths == listed(original).splitlines()
+
+
+@pytest.mark.parametrize("moment", [_CHECKED_OUT, _CHECKED_OUT + 1])
+def test_an_edit_of_the_same_size_and_time_is_found(clone: Clone, tmp_path: Path, moment: int) -> None:
+    """The content decides, now and after the index was renewed."""
     original = clone()
     indexed(original.folder)
-    os.utime(original.folder / ".git" / "index", ns=(_CHECKED_OUT, _CHECKED_OUT))
     readme = original.folder / "README.md"
     readme.write_text(readme.read_text()[:-2] + "X\n")
-    os.utime(readme, ns=(_CHECKED_OUT, _CHECKED_OUT))
+    os.utime(readme, ns=(moment, moment))
     once = reopened(unpacked(original.folder, tmp_path / "once"), original)
     twice = reopened(unpacked(once.folder, tmp_path / "twice", fractions=False), original)
 
+    assert git("-C", twice.folder, "status", "--porcelain") == b" M README.md\n"
     assert staged(twice) == ["README.md"]
-
-
-def test_an_edit_of_the_same_size_in_the_second_of_the_checkout_is_found(
-    clone: Clone, tmp_path: Path
-) -> None:
-    """Where the archive keeps fractions of seconds, they count."""
-    original = clone()
-    indexed(original.folder)
-    readme = original.folder / "README.md"
-    readme.write_text(readme.read_text()[:-2] + "X\n")
-    os.utime(readme, ns=(_CHECKED_OUT + 1, _CHECKED_OUT + 1))
-    copy = reopened(unpacked(original.folder, tmp_path / "copy"), original)
-
-    assert staged(copy) == ["README.md"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +125,7 @@ def test_what_is_no_index_is_left_alone(clone: Clone, content: bytes) -> None:
     index = clone().folder / ".git" / "index"
     index.write_bytes(content)
 
-    stat_cache.renew(index.parent.parent)
+    index_file.renew(index.parent.parent, lambda *_: True)
 
     assert index.read_bytes() == content
 
@@ -139,5 +147,5 @@ def test_an_index_that_leads_outside_is_left_alone(clone: Clone, tmp_path: Path)
     index = repository.folder / ".git/index"
     data = index.read_bytes().replace(b"README.md", b"../../abc")
     index.write_bytes(data)
-    stat_cache.renew(repository.folder)
+    index_file.renew(repository.folder, lambda *_: True)
     assert index.read_bytes() == data

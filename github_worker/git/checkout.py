@@ -1,0 +1,229 @@
+"""Checking out: index and files are brought to a commit, with the bytes and modes that git would write.
+
+libgit2 moves the files and sees to it that no work is lost. What it writes are the blobs as they are: how
+text is converted, and which files a sparse checkout leaves out, is decided here by git's rules.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import CheckoutStrategy, FileMode
+
+from github_worker.errors import MergeConflict
+from github_worker.git import index_file, native
+from github_worker.git.attributes import Attributes
+from github_worker.git.conversion import CannotConvert, conversion
+from github_worker.git.index_file import Entry
+from github_worker.git.repository import Repository
+from github_worker.git.worktree import refresh
+
+# libgit2 takes other files for ignored than git does, so none of them is overwritten.
+_SAFE = CheckoutStrategy.SAFE | CheckoutStrategy.DONT_OVERWRITE_IGNORED
+_UNTOUCHED = _SAFE | CheckoutStrategy.ALLOW_CONFLICTS
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def write_worktree(repository: Repository, oid: str) -> list[tuple[str, str]]:
+    """Write the files of a commit into an empty worktree; return those written unconverted, each with why."""
+    tree = repository.commit(oid).tree
+    native.check_out(repository.libgit2, tree, _SAFE | CheckoutStrategy.RECREATE_MISSING)
+    return _Files(repository).finish(None)
+
+
+def check_out(repository: Repository, oid: str) -> None:
+    """Bring index and files to a commit; raise MergeConflict, with nothing touched, if work were lost."""
+    refresh(repository)
+    repository.left = repository.left or repository.head
+    changed = _changed(repository, repository.head, oid)
+    outside = _outside(repository, changed)
+    inside = [path for path in changed if path not in outside] if outside else None
+    tree = repository.commit(oid).tree
+    try:
+        if inside is None or inside:
+            native.check_out(repository.libgit2, tree, _SAFE, inside)
+    except pygit2.GitError as error:
+        if "prevent checkout" not in str(error):
+            raise
+        raise MergeConflict(f"Uncommitted changes are in the way: {error}") from error
+    _set_outside(repository.libgit2.index, outside.values())
+    _Files(repository).finish(changed)
+
+
+def fast_forward(repository: Repository, branch: str, to: str) -> None:
+    """Move a branch that HEAD is on, its index and its files forward; raise MergeConflict."""
+    check_out(repository, to)
+    repository.point(branch, to, "pull: Fast-forward")
+
+
+def settle(repository: Repository, left: str | None, tip: str) -> None:
+    """Let the index be that of HEAD's commit `tip`, so that files which differ from it show as changes.
+
+    Files that are still as in `left` become what they are in `tip`; all others stay as they are.
+    """
+    tree = repository.commit(tip).tree
+    skipped = {entry.path for entry in _entries(repository) if entry.skips_worktree}
+    if left is not None:
+        changed = _changed(repository, left, tip)
+        if paths := [path for path in _beyond_no_link(repository.folder, changed) if path not in skipped]:
+            refresh(repository)
+            repository.point(repository.branch, left, "checkout: moving")
+            native.check_out(repository.libgit2, tree, _UNTOUCHED, paths)
+            repository.point(repository.branch, tip, "checkout: moved")
+            _Files(repository).finish(paths)
+    index = repository.libgit2.index
+    index.read_tree(tree)
+    for path in skipped:
+        if os.fsdecode(path) in index:
+            native.skip_worktree(index, path)
+    index.write()
+
+
+def _changed(repository: Repository, old: str | None, new: str) -> dict[bytes, pygit2.DiffFile]:
+    """Return the files in which two commits differ, each as it is in the new one."""
+    libgit2 = repository.libgit2
+    before = repository.commit(old).tree if old else libgit2[libgit2.TreeBuilder().write()].peel(pygit2.Tree)
+    diff = before.diff_to_tree(repository.commit(new).tree)
+    return {delta.new_file.raw_path: delta.new_file for delta in diff.deltas}
+
+
+def _beyond_no_link(folder: Path, paths: Iterable[bytes]) -> list[bytes]:
+    """Return those of the paths that have no link above them, through which a checkout would write."""
+    links: dict[bytes, bool] = {b"": False}
+
+    def is_below_link(path: bytes) -> bool:
+        parent = path.rpartition(b"/")[0]
+        if parent not in links:
+            links[parent] = is_below_link(parent) or os.path.islink(os.fsencode(folder) + b"/" + parent)
+        return links[parent]
+
+    return [path for path in paths if not is_below_link(path)]
+
+
+def _outside(repository: Repository, changed: dict[bytes, pygit2.DiffFile]) -> dict[bytes, pygit2.DiffFile]:
+    """Return those of the files that a sparse checkout leaves out."""
+    skips = {entry.path: entry.skips_worktree for entry in _entries(repository)}
+    sparse = repository.rules.sparse
+    if not (sparse.is_on or any(skips.values())):
+        return {}
+    return {path: file for path, file in changed.items() if skips.get(path, not sparse.holds(path))}
+
+
+def _set_outside(index: pygit2.Index, files: Collection[pygit2.DiffFile]) -> None:
+    """Let the index have files that are not in the worktree, or have them no more."""
+    for file in files:
+        path = os.fsdecode(file.raw_path)
+        if file.mode != FileMode.UNREADABLE:
+            index.add(pygit2.IndexEntry(path, file.id, FileMode(file.mode)))
+            native.skip_worktree(index, file.raw_path)
+        elif path in index:
+            index.remove(path)
+    if files:
+        index.write()
+
+
+def _entries(repository: Repository) -> Iterator[Entry]:
+    data, _ = index_file.read(repository.folder)
+    return index_file.entries(data)
+
+
+class _Files:
+    """The files that libgit2 wrote: their modes and their text as git would have written them."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._rules = repository.rules
+        self._root = os.fsencode(repository.folder) + b"/"
+        self._entries = {entry.path: entry for entry in _entries(repository)}
+        self._unconverted: list[tuple[str, str]] = []
+
+    def finish(self, paths: Iterable[bytes] | None) -> list[tuple[str, str]]:
+        """Mend modes and text of the `paths`, of all files if None; return what could not be converted."""
+        index = self._repository.libgit2.index
+        is_changed = False
+        for path in _beyond_no_link(self._repository.folder, self._entries if paths is None else paths):
+            entry = self._entries.get(path)
+            if entry is not None and not entry.skips_worktree and self._finish(entry):
+                native.set_status(index, path, os.lstat(self._root + path))
+                is_changed = True
+        if is_changed:
+            index.write()
+        return self._unconverted
+
+    def _finish(self, entry: Entry) -> bool:
+        """Mend one file, and tell whether it had to be."""
+        try:
+            status = os.lstat(self._root + entry.path)
+        except OSError:
+            return False
+        if not (stat.S_ISREG(status.st_mode) and stat.S_ISREG(entry.mode)):
+            return False
+        # A tree may say any mode (100600, 100664): git knows two.
+        mode = (0o777 if entry.mode & stat.S_IXUSR else 0o666) & ~self._umask
+        if stat.S_IMODE(status.st_mode) != mode:
+            os.chmod(self._root + entry.path, mode)
+        return self._convert(entry) or stat.S_IMODE(status.st_mode) != mode
+
+    def _convert(self, entry: Entry) -> bool:
+        if not self._may_convert:
+            return False
+        attributes = self._attributes.of(entry.path)
+        change = conversion(attributes, autocrlf=self._rules.autocrlf, eol=self._rules.eol)
+        if change.keeps_blobs:
+            return False
+        data = self._blob(entry)
+        try:
+            converted = change.to_worktree(data)
+        except CannotConvert as error:
+            self._unconverted.append((os.fsdecode(entry.path), str(error)))
+            return False
+        return converted != data and self._replace(entry.path, data, converted)
+
+    def _replace(self, path: bytes, data: bytes, converted: bytes) -> bool:
+        """Write the converted content, unless the file was there before, as git writes it."""
+        with open(self._root + path, "rb", opener=lambda name, _: os.open(name, _READ)) as file:
+            if file.read() != data:
+                return False
+        with open(self._root + path, "wb", opener=lambda name, _: os.open(name, _WRITE)) as file:
+            file.write(converted)
+        return True
+
+    @cached_property
+    def _may_convert(self) -> bool:
+        names = (path.rpartition(b"/")[2] for path in self._entries)
+        return bool(self._rules.attributes) or self._rules.may_convert or b".gitattributes" in names
+
+    @cached_property
+    def _attributes(self) -> Attributes:
+        return Attributes(
+            self._attribute_file,
+            self._rules.attributes,
+            ignore_case=self._rules.ignore_case,
+            from_index=True,
+        )
+
+    def _attribute_file(self, folder: bytes) -> bytes | None:
+        """Return the file of attributes that the index has: git believes it before the one on the disk."""
+        entry = self._entries.get(folder + b"/.gitattributes" if folder else b".gitattributes")
+        return self._blob(entry) if entry is not None and stat.S_ISREG(entry.mode) else None
+
+    def _blob(self, entry: Entry) -> bytes:
+        blob = self._repository.libgit2[pygit2.Oid(raw=entry.id)]
+        return blob.peel(pygit2.Blob).data
+
+    @cached_property
+    def _umask(self) -> int:
+        """The process's mask, learned from a file, since asking for it would change it for every thread."""
+        probe = self._root + b".git/umask"
+        file = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o777)
+        try:
+            return 0o777 & ~stat.S_IMODE(os.fstat(file).st_mode)
+        finally:
+            os.close(file)
+            os.unlink(probe)
