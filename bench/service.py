@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from bench.measure import Usage, reap
-from tests.support.worker import free_port
+from tests.support.worker import ReservedPort
 
 PYTHON = str(Path(__file__).parent / "out/service/bin/python")  # scripts/bench makes it
 _QUIET = 0.8  # seconds
@@ -34,7 +34,8 @@ class Process:
     """A server on loopback, from its start (`began`, by the monotonic clock) to its end."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
-        self.port = free_port()
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
         settings = {"PATH": os.environ["PATH"], "HOST": "127.0.0.1", "PORT": str(self.port), **env}
         self.began = time.perf_counter()
         self._process = subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,11 @@ READ_TOKEN = "read-token-0123456789"
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("suite"), max_examples=2000, print_blob=True)
 settings.load_profile("suite")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes share the tests: half of a test's time is waiting, so two for each core."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 @pytest.fixture

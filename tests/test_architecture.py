@@ -40,7 +40,7 @@ LAYERS = (
     {"contract", "errors"},
     {"redaction"},
 )
-DEPTH = {room: depth for depth, layer in enumerate(LAYERS) for room in layer}
+DEPTH = {room: depth for depth, layer in enumerate(LAYERS) for room in sorted(layer)}
 HEAVY = {"pygit2", "anthropic", "obstore", "httpx", "isal"}
 
 

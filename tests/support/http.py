@@ -12,6 +12,7 @@ from typing import Any
 from tests.support.faults import Disconnect
 
 PIECE = 256 * 1024
+_POLL = 0.005  # seconds: `close` waits for one
 
 
 class LoopbackServer(ThreadingHTTPServer):
@@ -23,7 +24,7 @@ class LoopbackServer(ThreadingHTTPServer):
     def __init__(self, handler: type[BaseHTTPRequestHandler], host: str = "127.0.0.1", port: int = 0) -> None:
         super().__init__((host, port), handler)
         self._connections: set[socket.socket] = set()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name=handler.__name__)
+        self._thread = threading.Thread(target=self.serve_forever, args=(_POLL,), name=handler.__name__)
         self._thread.start()
 
     @property

@@ -20,11 +20,22 @@ import httpx
 _START = 20.0  # seconds
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+class ReservedPort:
+    """A port of loopback that is its owner's until `close`, whoever else asks for one meanwhile.
+
+    The kernel gives nobody a port that is bound; but as every server sets SO_REUSEADDR, one may listen on
+    it, end, and listen again, because this socket never does.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", 0))
+        self.number: int = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        """Let the port go."""
+        self._socket.close()
 
 
 class Worker:
@@ -34,11 +45,13 @@ class Worker:
         self,
         env: Mapping[str, str],
         log: Path,
-        port: int | None = None,
+        port: ReservedPort | None = None,
         program: Sequence[str] = ("-m", "github_worker", "serve"),
         python: str = sys.executable,
     ) -> None:
-        self.port = port or free_port()
+        self._port = port or ReservedPort()
+        self._owns_port = port is None
+        self.port = self._port.number
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.log = log
         settings = {"PATH": os.environ["PATH"], "HOST": "127.0.0.1", "PORT": str(self.port), **env}
@@ -89,9 +102,11 @@ class Worker:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """Send SIGKILL, and wait."""
+        """Send SIGKILL, wait, and let the port go."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
+        if self._owns_port:
+            self._port.close()
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Return what the process has logged."""
@@ -119,10 +134,10 @@ class RestartLoop:
         self,
         env: Mapping[str, str],
         logs: Path,
-        port: int | None = None,
         python: str = sys.executable,
     ) -> None:
-        self.port = port or free_port()
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.ended: list[Generation] = []
         self._env, self._logs, self._python = env, logs, python
@@ -159,6 +174,7 @@ class RestartLoop:
         while self._thread.is_alive():
             self._worker.kill()
             self._thread.join(0.1)
+        self._reserved.close()
 
     def _run(self) -> None:
         while True:
@@ -173,7 +189,7 @@ class RestartLoop:
 
     def _start(self) -> Worker:
         log = self._logs / f"worker-{self.port}-{len(self.ended)}.log"
-        return Worker(self._env, log, self.port, python=self._python)
+        return Worker(self._env, log, self._reserved, python=self._python)
 
 
 def log_lines(log: Path) -> list[dict[str, Any]]:

@@ -53,9 +53,13 @@ class StandInWorker:
         self._token = token
         self._closing = threading.Event()
         self._servers: list[_Server] = []
+        # Bound and never listening: nobody else is given the port while this worker is unreachable.
+        self._reserved = socket.socket()
 
     def __enter__(self) -> Self:
-        self._listen(0)
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        self._listen(self._reserved.getsockname()[1])
         return self
 
     def __exit__(
@@ -67,6 +71,7 @@ class StandInWorker:
         self._closing.set()
         for server in self._servers:
             server.close()
+        self._reserved.close()
 
     @property
     def base_url(self) -> str:
