@@ -31,6 +31,7 @@ from github_worker.contract import (
 from github_worker.redaction import Secret
 from github_worker_client.autocommit import AutoCommit, Credentials
 from github_worker_client.client import GitHubWorker
+from github_worker_client.clock import Clock
 from github_worker_client.errors import (
     GitHubWorkerError,
     InvalidRequest,
@@ -47,7 +48,6 @@ from github_worker_client.errors import (
     WorkerUnavailable,
 )
 from github_worker_client.retry import Backoff
-from github_worker_client.session_commits import Clock
 
 __all__ = [
     "AnyEvent",

@@ -35,6 +35,7 @@ from github_worker.contract import (
 )
 from github_worker.redaction import Secret
 from github_worker_client import wire
+from github_worker_client.clock import Clock
 from github_worker_client.replicas import Replicas
 from github_worker_client.retry import Backoff
 from github_worker_client.wire import AnyResult, Credential, Token
@@ -68,6 +69,7 @@ class GitHubWorker:
         silence_timeout: float = 60.0,
         stream_attempts: int = 4,
         backoff: Backoff = _BACKOFF,
+        clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._http = httpx.AsyncClient(
@@ -83,6 +85,7 @@ class GitHubWorker:
             busy_timeout=busy_timeout,
             stream_attempts=stream_attempts,
             backoff=backoff,
+            clock=clock or Clock(),
         )
 
     async def __aenter__(self) -> Self:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import random
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -17,6 +15,7 @@ from github_worker.contract import AnyEvent, Completed, Failed, Request, encode_
 from github_worker.redaction import Secret
 from github_worker_client import wire
 from github_worker_client.addresses import Addresses, direct, of_host
+from github_worker_client.clock import Clock
 from github_worker_client.errors import NoWorker, StreamBroken, UnexpectedAnswer, WorkerUnavailable
 from github_worker_client.retry import Backoff
 from github_worker_client.wire import Answer
@@ -38,12 +37,14 @@ class Replicas:
         busy_timeout: float,
         stream_attempts: int,
         backoff: Backoff,
+        clock: Clock,
     ) -> None:
         self._http = http
         self._token = token
         self._busy_timeout = busy_timeout
         self._stream_attempts = stream_attempts
         self._backoff = backoff
+        self._clock = clock
 
     async def get(self, path: str, kind: type[Answer]) -> Answer:
         """Ask one replica, once."""
@@ -75,12 +76,12 @@ class Replicas:
             if attempt == self._stream_attempts:
                 raise _stream_broken(request, reason)
             # Not at once: the worker is likely still at the job whose stream was lost.
-            await asyncio.sleep(self._backoff.wait(self._backoff.at_once + attempt, _jitter()))
+            await self._clock.sleep(self._backoff.wait(self._backoff.at_once + attempt, _jitter()))
 
     @asynccontextmanager
     async def _admitted(self, request: Request) -> AsyncIterator[EventSource]:
         """Open a stream on the first replica that takes the job."""
-        deadline = time.monotonic() + self._busy_timeout
+        deadline = self._clock.now() + self._busy_timeout
         addresses = Addresses(partial(of_host, self._http.base_url.host))
         for failures in itertools.count(1):
             try:
@@ -88,9 +89,9 @@ class Replicas:
                 break
             except NoWorker as error:
                 wait = self._backoff.wait(failures, _jitter(), error.retry_after)
-                if time.monotonic() + wait > deadline:
+                if self._clock.now() + wait > deadline:
                     raise
-            await asyncio.sleep(wait)
+            await self._clock.sleep(wait)
         try:
             yield EventSource(response)
         finally:

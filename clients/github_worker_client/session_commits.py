@@ -6,32 +6,17 @@ import asyncio
 import logging
 import math
 import random
-import time
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from github_worker.contract import Committed
 from github_worker.redaction import scrub
+from github_worker_client.clock import Clock
 from github_worker_client.edits import Edits, Rule, joined
 from github_worker_client.errors import GitHubWorkerError
 
 logger = logging.getLogger("github_worker_client")
 _jitter = random.SystemRandom().random
-
-
-class Clock:
-    """Monotonic time in seconds, and waiting by it; a test may bring its own."""
-
-    def now(self) -> float:
-        """Return the time."""
-        return time.monotonic()
-
-    async def wait(self, signal: asyncio.Event, seconds: float) -> None:
-        """Return when `signal` is set, or after `seconds`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await signal.wait()
 
 
 class Attempt:

@@ -58,8 +58,9 @@ def test_it_can_be_unreachable_for_a_while() -> None:
 
 def test_closing_it_ends_what_hangs() -> None:
     """A test that fails is not kept from ending."""
+    timeout = httpx.Timeout(10.0, read=0.05)
     with StandInWorker(hangs(progress("analyzing"))) as worker, pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{worker.base_url}/commit-and-push", json=BODY, timeout=0.05, trust_env=False)
+        httpx.post(f"{worker.base_url}/commit-and-push", json=BODY, timeout=timeout, trust_env=False)
 
 
 def test_a_completed_event_holds_the_result_twice() -> None:
