@@ -30,8 +30,8 @@ def field_names(kind: type[Request]) -> set[str]:
 
 
 @st.composite
-def bodies(draw: st.DrawFn, kind: type[Request]) -> dict[str, Any]:
-    """Draw a body that the endpoint takes, each optional field there or not."""
+def bodies(draw: st.DrawFn, kind: type[Request], *, whole: bool = False) -> dict[str, Any]:
+    """Draw a body that the endpoint takes, each optional field there or not; in a `whole` one all are."""
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)
     place = _PLACES.get(kind.operation, set())
@@ -42,7 +42,7 @@ def bodies(draw: st.DrawFn, kind: type[Request]) -> dict[str, Any]:
         field.encode_name: draw(_URL if field.encode_name == "repoUrl" else _values(field.type))
         for field in described.fields
         if field.encode_name not in absent
-        and (field.required or field.encode_name in present or draw(st.booleans()))
+        and (whole or field.required or field.encode_name in present or draw(st.booleans()))
     }
 
 
