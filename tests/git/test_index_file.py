@@ -149,3 +149,41 @@ def test_an_index_that_leads_outside_is_left_alone(clone: Clone, tmp_path: Path)
     index.write_bytes(data)
     index_file.renew(repository.folder, lambda *_: True)
     assert index.read_bytes() == data
+
+
+@pytest.mark.parametrize("version", ["2", "3", "4"])
+def test_names_of_any_length_are_read(clone: Clone, tmp_path: Path, version: str) -> None:
+    """Where an entry ends depends on its name's length, and in version 4 on the name before it."""
+    original = clone()
+    lengths = [*range(1, 18), 126, 127, 128, 129, 200]
+    for length in lengths:
+        (original.folder / ("n" * length)).write_text("x\n")
+    deep = original.folder / "d" / ("e" * 200) / ("f" * 200) / ("g" * 200)
+    deep.mkdir(parents=True)
+    (deep / "h").write_text("x\n")
+    (original.folder / "z").write_text("x\n")
+    git("-C", original.folder, "add", "--all")
+    indexed(original.folder)
+    git("-C", original.folder, "update-index", "--index-version", version)
+    os.utime(original.folder / ".git" / "index", ns=(_INDEXED, _INDEXED))
+    (original.folder / "nnn").write_text("edited\n")
+    copy = reopened(unpacked(original.folder, tmp_path / "copy"), original)
+
+    assert looked_at(copy) == {"nnn"}
+    assert git("-C", copy.folder, "status", "--porcelain", "--untracked-files=no").split() != []
+    assert git("-C", copy.folder, "diff", "--name-only") == b"nnn\n"
+
+
+def test_a_renewed_index_that_is_a_link_is_replaced(clone: Clone, tmp_path: Path) -> None:
+    """What an archive linked it to keeps its content."""
+    original = clone()
+    indexed(original.folder)
+    copy = unpacked(original.folder, tmp_path / "copy")
+    other = tmp_path / "other"
+    other.hardlink_to(copy / ".git" / "index")
+    before = other.read_bytes()
+
+    stat_cache.renew(copy)
+
+    assert other.read_bytes() == before
+    assert (copy / ".git" / "index").read_bytes() != before

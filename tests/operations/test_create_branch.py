@@ -139,6 +139,18 @@ async def test_another_request_starts_another_branch(office: Office, origin: Ori
     assert result.branch_name in origin.branches()
 
 
+async def test_a_session_that_is_resumed_keeps_its_base(office: Office, origin: Origin) -> None:
+    """Its next branch starts where the first one did, and not on top of that one."""
+    origin.branch("dev")
+    tip = origin.commit({"dev.txt": "dev\n"}, branch="dev")
+    await office.init(origin.url, branch="dev")
+    await office.commit(message="Nothing")
+    result = await office.init(origin.url, "Rewrite the footer")
+    assert (result.was_cloned, result.base_branch, result.commit) == (False, "dev", tip)
+    again = await office.branch("Rewrite the footer", base_branch="main")
+    assert (again.branch_name, again.base_branch) == (result.branch_name, "dev")
+
+
 async def test_a_push_that_fails_leaves_the_branch_in_the_session(
     office: Office, origin: Origin, sessions: SessionFolder
 ) -> None:

@@ -105,6 +105,10 @@ async def test_a_refused_token_fails_authentication(github: GitHub, jobs: Jobs) 
             {"X-Accepted-OAuth-Scopes": "repo", "X-OAuth-Scopes": "gist, read:user"},
             r"one of the scopes repo; it has gist, read:user",
         ),
+        (
+            {"X-Accepted-OAuth-Scopes": "repo, public_repo", "X-OAuth-Scopes": ""},
+            r"one of the scopes repo, public_repo; it has none",
+        ),
     ],
 )
 async def test_a_missing_permission_is_named(
@@ -113,6 +117,16 @@ async def test_a_missing_permission_is_named(
     """The message says what the token lacks, for both kinds of token."""
     github.refuse(_OPEN, 403, "Resource not accessible by personal access token", headers=headers)
     with pytest.raises(PermissionDenied, match=f"personal access token.*{needed}"):
+        await jobs.run(CreatePullRequest, **_TEXTS)
+
+
+@pytest.mark.parametrize(("status", "headers"), [(404, {"X-Accepted-OAuth-Scopes": "repo"}), (403, {})])
+async def test_no_permission_is_named_that_may_not_be_what_lacks(
+    github: GitHub, jobs: Jobs, status: int, headers: dict[str, str]
+) -> None:
+    """GitHub tells what is needed with answers of other statuses too, and with some refusals it does not."""
+    github.refuse(_OPEN, status, "No", headers=headers)
+    with pytest.raises(JobError, match=r"failed: No$"):
         await jobs.run(CreatePullRequest, **_TEXTS)
 
 
@@ -160,6 +174,29 @@ async def test_a_redirect_within_github_is_followed(github: GitHub, jobs: Jobs) 
     """A renamed repository still answers, to a write too."""
     github.repository.open("topic", "main", "Title")
     github.faults.add(Redirect(github.origin, 307), "PUT ")
+    assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
+
+
+@pytest.mark.parametrize(("redirects", "arrives"), [(2, True), (3, False)])
+async def test_a_redirect_is_followed_twice(
+    github: GitHub, jobs: Jobs, redirects: int, arrives: bool
+) -> None:
+    """What leads on and on ends as a refusal, after three requests."""
+    github.repository.open("topic", "main", "Title")
+    github.faults.add(Redirect(github.origin, 307), "PUT ", times=redirects)
+    if arrives:
+        assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
+    else:
+        with pytest.raises(PermissionDenied, match=r"Merging octocat/hello-world#1 failed.* status 307"):
+            await jobs.run(MergePullRequest, pullNumber=1)
+    assert github.count("PUT", "/merge") == 3
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_every_redirect_that_github_uses_is_followed(github: GitHub, jobs: Jobs, status: int) -> None:
+    """The method and the body stay, whatever it is."""
+    github.repository.open("topic", "main", "Title")
+    github.faults.add(Redirect(github.origin, status), "PUT ")
     assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
 
 

@@ -38,6 +38,31 @@ async def test_without_a_method_one_is_used_that_the_repository_allows(github: G
     assert merged.sha == github.repository.branches["main"]
 
 
+async def test_what_is_not_given_is_left_to_github(github: GitHub, jobs: Jobs) -> None:
+    """The head is all that is sent: method, title and message are GitHub's own."""
+    head = github.repository.branches["topic"]
+    await jobs.run(MergePullRequest, pullNumber=1)
+    assert [asked.body for asked in github.asked if asked.method == "PUT"] == [{"sha": head}]
+
+
+@pytest.mark.parametrize(("allowed", "method"), [({"squash", "rebase"}, "squash"), ({"rebase"}, "rebase")])
+async def test_where_nothing_is_merged_plainly_a_squash_comes_first(
+    github: GitHub, jobs: Jobs, allowed: set[str], method: str
+) -> None:
+    """GitHub takes a plain merge for granted; then come the methods that the repository allows."""
+    github.repository.allowed = allowed
+    assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
+    sent = [asked.body.get("merge_method") for asked in github.asked if asked.method == "PUT"]
+    assert sent == [None, method]
+
+
+async def test_a_repository_that_allows_nothing_merges_nothing(github: GitHub, jobs: Jobs) -> None:
+    """GitHub's own refusal is the answer."""
+    github.repository.allowed = set()
+    with pytest.raises(PullRequestNotMergeable, match="Merge merges are not allowed"):
+        await jobs.run(MergePullRequest, pullNumber=1)
+
+
 async def test_a_method_that_is_asked_for_is_not_replaced(github: GitHub, jobs: Jobs) -> None:
     """Nothing is merged in a way that was not asked for."""
     github.repository.allowed = {"squash"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from isal import isal_zlib
 
-from github_worker.errors import SessionTooLarge
+from github_worker.errors import SessionCorrupt, SessionTooLarge
 from github_worker.sessions import tar
 from github_worker.sessions.inventory import Folders
 from github_worker.sessions.limits import Limits, Tally
@@ -138,3 +138,92 @@ def test_an_empty_archive_is_an_empty_session(tmp_path: Path) -> None:
     """No member at all is no error, and comes back as that."""
     session = unpacked(tmp_path / "session", archive())
     assert names(packed(session)) == []
+
+
+def test_exactly_as_much_as_is_allowed_is_taken() -> None:
+    """A limit is the most that is fine, and one more is too much."""
+    tally = Tally(Limits(max_bytes=1000, max_files=2, max_kept_bytes=50))
+    tally.add_unpacked(600)
+    tally.check_room(400)
+    with pytest.raises(SessionTooLarge, match="larger than 1000 bytes"):
+        tally.check_room(401)
+    tally.add_unpacked(400)
+    assert tally.unpacked == 1000
+    tally.add_file()
+    tally.add_file()
+    with pytest.raises(SessionTooLarge, match="more than 2 files"):
+        tally.add_file()
+    tally.add_kept(25)
+    tally.add_kept(25)
+    with pytest.raises(SessionTooLarge, match="memory"):
+        tally.add_kept(1)
+
+
+@pytest.mark.parametrize(
+    ("received", "unpacked", "fits"),
+    [(0, 1000, True), (0, 1001, False), (100, 1000, True), (101, 1010, True), (101, 1011, False)],
+)
+def test_a_ratio_counts_past_what_is_free(received: int, unpacked: int, fits: bool) -> None:
+    """Up to 1000 bytes anything goes, then ten times what was received."""
+    tally = Tally(Limits(ratio_free_bytes=1000, max_ratio=10))
+    tally.received = received
+    tally.add_unpacked(unpacked)
+    if fits:
+        tally.check_ratio()
+    else:
+        with pytest.raises(SessionTooLarge, match="10 times"):
+            tally.check_ratio()
+
+
+def test_the_limits_are_those_that_are_documented() -> None:
+    """What a worker takes unless it is told otherwise; names and paths are Linux's own limits."""
+    limits = Limits()
+    assert (limits.max_bytes, limits.max_files) == (8 * 1024 * MIB, 1_000_000)
+    assert (limits.max_name, limits.max_path, limits.max_depth) == (255, 4096, 128)
+    assert (limits.max_header, limits.max_kept_bytes) == (MIB, 128 * MIB)
+    assert (limits.max_ratio, limits.ratio_free_bytes) == (200, 256 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("n" * 255, True),
+        ("n" * 256, False),
+        ("/".join(["dd"] * 127 + ["f"]), True),
+        ("/".join(["dd"] * 128 + ["f"]), False),
+        ("/".join(["p" * 89] * 11 + ["p" * 10]), True),
+        ("/".join(["p" * 89] * 11 + ["p" * 11]), False),
+    ],
+    ids=["a name", "too long a name", "deep", "too deep", "a path", "too long a path"],
+)
+def test_names_and_paths_have_their_lengths(tmp_path: Path, name: str, fits: bool) -> None:
+    """A limit is the most that is fine: bytes of a name and of a path, and folders above each other."""
+    data, limits = archive((name, b"x")), Limits(max_path=1000)
+    if fits:
+        assert names(packed(unpacked(tmp_path / "session", data, limits)))[-1] == name
+    else:
+        with pytest.raises(SessionTooLarge, match=r"too (long|deep)"):
+            unpacked(tmp_path / "session", data, limits)
+
+
+@pytest.mark.parametrize(("length", "fits"), [(999, True), (1000, False)])
+def test_a_link_has_a_length(tmp_path: Path, length: int, fits: bool) -> None:
+    """Its target and the zero after it are a path."""
+    data = archive(member("link", tarfile.SYMTYPE, linkname="t" * length))
+    if fits:
+        assert names(packed(unpacked(tmp_path / "session", data, Limits(max_path=1000)))) == ["link"]
+    else:
+        with pytest.raises(SessionCorrupt, match="nowhere"):
+            unpacked(tmp_path / "session", data, Limits(max_path=1000))
+
+
+@pytest.mark.parametrize(("size", "fits"), [(1000, True), (999, False)])
+def test_a_header_has_a_size(tmp_path: Path, size: int, fits: bool) -> None:
+    """A long name comes in a header of its own, with a zero at its end."""
+    data = archive(("/".join([*["n" * 89] * 11, "n" * 9]), b""), format=tarfile.GNU_FORMAT)
+    limits = Limits(max_header=size)
+    if fits:
+        assert names(packed(unpacked(tmp_path / "session", data, limits)))
+    else:
+        with pytest.raises(SessionTooLarge, match="header of 1000 bytes"):
+            unpacked(tmp_path / "session", data, limits)
