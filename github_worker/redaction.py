@@ -1,15 +1,17 @@
-"""Secrets that mask themselves, and text that is scrubbed of them."""
+"""Secrets that mask themselves, and text that is scrubbed of them and of this process's own folders."""
 
 from __future__ import annotations
 
 import base64
 import re
 import weakref
+from pathlib import Path
 from urllib.parse import quote
 
 MASK = "***"
 _SHORTEST = 6  # a shorter value would mask innocent words
 _live: weakref.WeakSet[Secret] = weakref.WeakSet()
+_private: set[str] = set()
 _userinfo = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -39,12 +41,25 @@ class Secret:
 def scrub(text: str) -> str:
     """Mask every secret of this process in `text`: as it is, URL-quoted, or as HTTP Basic credentials.
 
+    Paths below a folder that is hidden are told from there.
     What it returns can be encoded: the bytes of a name that is not UTF-8 are written as escapes.
     """
     text = _userinfo.sub(f"{MASK}@", text)
     for form in sorted(_forms(), key=len, reverse=True):
         text = text.replace(form, MASK)
+    for folder in sorted(_private, key=len, reverse=True):
+        text = text.replace(f"{folder}/", "").replace(folder, ".")
     return text.encode(errors="backslashreplace").decode()
+
+
+def hide(folder: Path) -> None:
+    """Let no text that is scrubbed tell where `folder` is."""
+    _private.add(str(folder))
+
+
+def unhide(folder: Path) -> None:
+    """Forget a folder that was hidden, and those in it: it is gone."""
+    _private.difference_update([path for path in list(_private) if Path(path).is_relative_to(folder)])
 
 
 def forms(secret: Secret) -> set[str]:

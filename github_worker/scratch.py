@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from github_worker.redaction import hide, unhide
+
 _PREFIX = "github-worker-job-"
 _LOCK = ".lock"
 
@@ -22,12 +24,15 @@ class Scratch:
 
     def folder(self) -> Path:
         """Make a folder in it."""
-        return Path(tempfile.mkdtemp(dir=self._folder or self._create()))
+        folder = Path(tempfile.mkdtemp(dir=self._folder or self._create()))
+        hide(folder)
+        return folder
 
     def remove(self) -> None:
         """Remove everything that was made in it."""
         if self._folder is not None:
             _remove(self._folder)
+            unhide(self._folder)
             self._folder = None
         if self._lock is not None:
             os.close(self._lock)
@@ -45,6 +50,7 @@ class Scratch:
         new = Path(tempfile.mkdtemp(prefix=".github-worker-", dir=self._parent))
         self._lock = _locked(new)
         self._folder = new.rename(self._parent / f"{_PREFIX}{new.name.rpartition('-')[2]}")
+        hide(self._folder)
         return self._folder
 
 

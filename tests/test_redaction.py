@@ -6,11 +6,13 @@ import base64
 import copy
 import gc
 import logging
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from github_worker.redaction import MASK, Secret, scrub
+from github_worker.redaction import MASK, Secret, hide, scrub, unhide
+from github_worker.scratch import Scratch
 
 VALUE = "s3cret/value+with=odd&chars"
 
@@ -99,3 +101,22 @@ def test_user_info_of_urls_is_masked(text: str, scrubbed: str) -> None:
 def test_what_is_scrubbed_can_be_encoded() -> None:
     """The bytes of a name that is not UTF-8 are escaped."""
     assert scrub("caf\udce9") == "caf\\udce9"
+
+
+def test_a_hidden_folder_is_not_told(tmp_path: Path) -> None:
+    """Paths begin in the innermost hidden folder; what is no longer there is no longer hidden."""
+    tree = tmp_path / "job" / "tree"
+    hide(tmp_path / "job")
+    hide(tree)
+    assert scrub(f"no '{tree}/a b/c' in {tree}, nor {tmp_path}/job/x") == "no 'a b/c' in ., nor x"
+    unhide(tmp_path / "job")
+    assert scrub(f"{tree}/a {tmp_path}/job") == f"{tree}/a {tmp_path}/job"
+
+
+def test_a_scratch_folder_is_hidden_while_it_is_there(tmp_path: Path) -> None:
+    """Its own path and that of each folder made in it."""
+    scratch = Scratch(tmp_path)
+    folder = scratch.folder()
+    assert scrub(f"'{folder}/x' '{folder.parent}/y'") == "'x' 'y'"
+    scratch.remove()
+    assert scrub(f"{folder}/x") == f"{folder}/x"

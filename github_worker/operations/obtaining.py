@@ -16,6 +16,7 @@ from github_worker.git.repository import Repository
 from github_worker.git.worktree import is_clean
 from github_worker.operations.workspace import Held, Workspace, held, open_workspace, require, write_config
 from github_worker.progress import Report, watched
+from github_worker.redaction import hide
 from github_worker.services import Services
 from github_worker.sessions.sessions import Session
 
@@ -77,6 +78,7 @@ async def _clone(
     url = RepositoryUrl.parse(job.repo_url)
     place = Held(job.directory or url.name, url)
     folder = session.worktree(place.cloned_path)
+    hide(folder)
     require_room(folder)
     report("cloning", f"Cloning {url.owner}/{url.name}")
     repository = await asyncio.to_thread(Repository.create, folder, url, job.access_token, services.committer)

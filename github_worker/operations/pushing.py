@@ -12,6 +12,7 @@ from github_worker.git.commits import replay
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
 from github_worker.progress import Report
+from github_worker.redaction import scrub
 from github_worker.sessions.saving import Saving
 
 _TRIES = 3
@@ -41,7 +42,7 @@ async def push(repository: Repository, branch: str, save: Saving) -> Pushed:
 def push_failed(error: JobError, report: Report) -> PushError:
     """Report a push that failed, and return what the result says of it."""
     report("push_failed", str(error))
-    return PushError(code=error.code, message=str(error))
+    return PushError(code=error.code, message=scrub(str(error)))
 
 
 async def _push(repository: Repository, branch: str, save: Saving) -> None:

@@ -12,7 +12,7 @@ from github_worker.contract import RepositoryUrl
 from github_worker.errors import HostNotAllowed, NoRepository, OtherRepository, UnsupportedRepository
 from github_worker.git.config import RepositoryConfig
 from github_worker.git.repository import Repository
-from github_worker.redaction import Secret
+from github_worker.redaction import Secret, hide
 from github_worker.services import Services
 from github_worker.sessions.sessions import WORKSPACE, Session
 
@@ -119,9 +119,11 @@ def open_workspace(session: Session, place: Held, services: Services, token: Sec
     """Open the session's repository to work with `token`; raise HostNotAllowed, NoRepository, …."""
     if not services.settings.allows(place.url.origin):
         raise HostNotAllowed(f"The session's repository is on {place.url.origin}, which is not allowed")
+    folder = session.worktree(place.cloned_path)
+    hide(folder)
     config = _effective_config(session, place.cloned_path)
     repository = Repository.open(
-        session.worktree(place.cloned_path),
+        folder,
         config,
         place.url,
         token,

@@ -11,6 +11,7 @@ from pathlib import Path
 from github_worker.contents import FolderContents
 from github_worker.errors import SessionNotFound, StorageUnavailable
 from github_worker.progress import ByteCount, Report, watched
+from github_worker.redaction import hide
 from github_worker.retry import retried
 from github_worker.scratch import Scratch
 from github_worker.sessions.inventory import Folders, Inventory
@@ -115,8 +116,11 @@ class Sessions:
 
     def _load(self, session_id: str, count: ByteCount) -> Session:
         folder = self._scratch.folder()
+        folders = Folders.make(folder)
+        hide(folders.tree)
+        hide(folders.aside)
         try:
-            return self._unpack(session_id, count, Folders.make(folder))
+            return self._unpack(session_id, count, folders)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
