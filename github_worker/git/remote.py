@@ -33,6 +33,7 @@ _MOVED = (
     # What a server says whose branch moves between its first answer and the pack.
     *("but expected", "unable to resolve reference", "reference already exists"),
 )
+_NOT_UNPACKED = "unpacking the sent packfile failed"
 _LOCKED = "Unable to create"  # the branch's lock file, as another push is under way
 _UNTIL_ROOT = 2**31 - 1  # the depth that git itself sends for --unshallow
 
@@ -150,6 +151,8 @@ class Remote:
         except GitHubWorkerError as error:
             if any(word in str(error) for word in _MOVED):
                 raise RemoteMoved(f"{branch} has moved on") from error
+            if _NOT_UNPACKED in str(error):
+                raise _refusal(branch, "it did not take the pack", callbacks.said) from error
             raise
         if callbacks.refused is not None:
             raise _refusal(branch, callbacks.refused, callbacks.said)

@@ -7,6 +7,7 @@ import binascii
 import io
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,9 @@ from tests.support.repositories import GIT_ENV, Repository, git
 from tests.support.stand_in import StandIn
 
 Right = Literal["read", "write"]
+# How it serves: as git's own server does; by answers of HTTP/1.0, which end with the connection; by version 2
+# of the protocol, whatever is asked for; or files alone, for the dumb protocol.
+Manner = Literal["smart", "http/1.0", "version 2", "dumb"]
 _PATH = re.compile(r"/(?P<owner>[\w.-]+)/(?P<name>[\w.-]+?)(?:\.git)?(?P<rest>/(?:info|git-|objects|HEAD).*)")
 
 
@@ -57,15 +61,24 @@ class GitServer(StandIn):
     ) -> None:
         self.root = root
         self.tokens = tokens
+        self.manner: Manner = "smart"
         self.requests: list[Request] = []
         self._repositories: dict[tuple[str, str], Repository] = {}
         super().__init__(_GitHandler, "git_server", host=host, port=port)
 
-    def create(self, owner: str, name: str, *, public: bool = False, default: str = "main") -> Repository:
+    def create(
+        self,
+        owner: str,
+        name: str,
+        *,
+        public: bool = False,
+        default: str = "main",
+        object_format: str = "sha1",
+    ) -> Repository:
         """Make an empty repository; anyone may read a `public` one."""
         path = self.root / owner / f"{name}.git"
         url = f"{self.origin}/{owner}/{name}.git"
-        repository = Repository.create(path, url, public=public, default=default)
+        repository = Repository.create(path, url, public=public, default=default, object_format=object_format)
         self._repositories[owner, name] = repository
         return repository
 
@@ -123,8 +136,16 @@ class _GitHandler(Handler):
             self.answer(refusal, WWW_Authenticate='Basic realm="git"')
         elif not match or not repository:
             self.answer(404, b"Repository not found.\n")
+        elif self.git_server.manner == "dumb":
+            self._serve_file(repository.path / match["rest"].lstrip("/"))
         else:
             self._run(request, f"/{match['owner']}/{match['name']}.git{match['rest']}", body, fault)
+
+    def _serve_file(self, file: Path) -> None:
+        if file.is_file():
+            self.answer(200, file.read_bytes(), Content_Type="text/plain")
+        else:
+            self.answer(404)
 
     def _refusal(self, request: Request, repository: Repository | None) -> int | None:
         if request.token is None:
@@ -156,7 +177,7 @@ class _GitHandler(Handler):
         return {
             "GIT_PROJECT_ROOT": str(self.git_server.root),
             "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "GIT_PROTOCOL": self._protocol(),
             "REQUEST_METHOD": request.method,
             "PATH_INFO": path,
             "QUERY_STRING": request.query,
@@ -166,15 +187,24 @@ class _GitHandler(Handler):
             "REMOTE_ADDR": self.client_address[0],
         }
 
+    def _protocol(self) -> str:
+        return "version=2" if self.git_server.manner == "version 2" else self.headers.get("Git-Protocol", "")
+
     def _relay(self, output: io.BufferedIOBase, fault: Fault | None) -> None:
-        head = _head(output)
+        head, ends_with_connection = _head(output), self.git_server.manner == "http/1.0"
+        if ends_with_connection:
+            self.protocol_version, self.close_connection = "HTTP/1.0", True
         self.send_response(int(head.get("Status", "200").split()[0]))
         for name, value in head.items():
             if name.lower() not in {"status", "content-length"}:
                 self.send_header(name, value)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        self._relay_body(output, fault)
+        if ends_with_connection:
+            self.end_headers()
+            shutil.copyfileobj(output, self.wfile)
+        else:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self._relay_body(output, fault)
 
     def _relay_body(self, output: io.BufferedIOBase, fault: Fault | None) -> None:
         faults, count = self.git_server.faults, 0

@@ -69,9 +69,18 @@ class Repository:
     public: bool = False
 
     @classmethod
-    def create(cls, path: Path, url: str, *, public: bool = False, default: str = "main") -> Repository:
+    def create(
+        cls,
+        path: Path,
+        url: str,
+        *,
+        public: bool = False,
+        default: str = "main",
+        object_format: str = "sha1",
+    ) -> Repository:
         """Make an empty one whose `HEAD` names `default`."""
-        git("init", "--quiet", "--bare", "--template=", f"--initial-branch={default}", path)
+        options = (f"--initial-branch={default}", f"--object-format={object_format}")
+        git("init", "--quiet", "--bare", "--template=", *options, path)
         repository = cls(path, url, public)
         repository.configure("http.receivepack", "true")
         return repository
