@@ -57,7 +57,9 @@ def _unpushed(libgit2: pygit2.Repository) -> Iterator[pygit2.Commit]:
         return
     head = libgit2.head.target
     pushed = {
-        libgit2.references[name].resolve().target for name in libgit2.references if name.startswith(_TRACKED)
+        reference.target
+        for reference in libgit2.references.iterator()
+        if reference.name.startswith(_TRACKED) and isinstance(reference.target, pygit2.Oid)
     }
     if head in pushed:
         return

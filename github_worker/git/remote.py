@@ -27,7 +27,7 @@ from github_worker.git.errors import RemoteFaltered, is_denial, translated
 from github_worker.redaction import Secret, scrub
 from github_worker.retry import retried
 
-_HEADS = "refs/heads/"
+_HEADS, _TRACKED = "refs/heads/", "refs/remotes/origin/"
 _MOVED = (
     *("non-fastforward", "non-fast-forward", "fetch first", "not present locally"),
     # What a server says whose branch moves between its first answer and the pack.
@@ -71,30 +71,30 @@ class Remote:
         """Ask for the branches; the connection stays open for a fetch."""
         heads = retried(self._list_heads, RemoteFaltered)
         named = {head.name: head for head in heads if head.name}
-        target = named["HEAD"].symref_target if "HEAD" in named else None
         branches = {
             name.removeprefix(_HEADS): str(head.oid)
             for name, head in named.items()
             if name.startswith(_HEADS)
         }
-        return RemoteHeads(branches, target.removeprefix(_HEADS) if target else None)
+        return RemoteHeads(branches, _default(named["HEAD"], branches) if "HEAD" in named else None)
 
     def fetch(self, branch: str | None = None, *, depth: int = 0) -> None:
-        """Fetch one branch, or all of them, to refs/remotes/origin/; `depth` 0 is what git's own is."""
+        """Fetch one branch, or all of them and all tags, to where git has them; `depth` 0 is git's own."""
         name = branch or "*"
-        refspec = f"+{_HEADS}{name}:refs/remotes/origin/{name}"
-        retried(lambda: self._fetch(refspec, depth), RemoteFaltered)
+        refspec = f"+{_HEADS}{name}:{_TRACKED}{name}"
+        tags = C.GIT_REMOTE_DOWNLOAD_TAGS_AUTO if branch else C.GIT_REMOTE_DOWNLOAD_TAGS_ALL
+        retried(lambda: self._fetch(refspec, depth, tags), RemoteFaltered)
 
     def _list_heads(self) -> list[pygit2.remotes.RemoteHead]:
         with self._connection() as remote:
             return remote.list_heads(callbacks=self._callbacks(), proxy=True)
 
-    def _fetch(self, refspec: str, depth: int) -> None:
+    def _fetch(self, refspec: str, depth: int, tags: int) -> None:
         with self._connection() as remote, git_fetch_options(self._callbacks()) as payload:
             options = payload.fetch_options
             # Called for each object; `transfer` reads the same counts where it stands.
             options.callbacks.transfer_progress = options.callbacks.sideband_progress = ffi.NULL
-            options.depth = depth
+            options.depth, options.download_tags = depth, tags
             options.proxy_opts.type = C.GIT_PROXY_AUTO
             with StrArray([refspec]) as array:
                 payload.check_error(C.git_remote_fetch(remote._remote, array.ptr, options, ffi.NULL))
@@ -170,6 +170,14 @@ class Remote:
 
     def _callbacks(self, *, new: bool = False) -> _Callbacks:
         return _Callbacks(self.url.origin, self._token, new=new)
+
+
+def _default(head: pygit2.remotes.RemoteHead, branches: Mapping[str, str]) -> str | None:
+    """Return the branch that HEAD names, or where it is detached, as git does, one that is where it is."""
+    if head.symref_target:
+        return head.symref_target.removeprefix(_HEADS)
+    there = [name for name, oid in branches.items() if oid == str(head.oid)]
+    return next((name for name in ("main", "master", *there) if name in there), None)
 
 
 def _refusal(branch: str, reason: str, said: str) -> GitHubWorkerError:

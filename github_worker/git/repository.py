@@ -181,6 +181,10 @@ class Repository:
         """Remember what the remote's branch is at."""
         self._set(f"refs/remotes/origin/{branch}", at, "update by push")
 
+    def default_to(self, branch: str, why: str) -> None:
+        """Remember which branch is the remote's default; `why` goes to the reflog."""
+        self._set("refs/remotes/origin/HEAD", f"refs/remotes/origin/{branch}", why)
+
     def _set(self, name: str, to: str, why: str) -> None:
         self.libgit2.create_reference(name, to, force=True, message=why)
 
