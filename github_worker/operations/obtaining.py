@@ -12,7 +12,9 @@ from github_worker.errors import MergeConflict, OtherRepository
 from github_worker.git.checkout import fast_forward, write_worktree
 from github_worker.git.clone import Choice, choose, fetch
 from github_worker.git.config import cloned
+from github_worker.git.remote import RemoteHeads
 from github_worker.git.repository import Repository
+from github_worker.git.unborn import default_branch
 from github_worker.git.worktree import is_clean
 from github_worker.operations.workspace import Held, Workspace, held, open_workspace, require, write_config
 from github_worker.progress import Report, watched
@@ -82,7 +84,10 @@ async def _clone(
     require_room(folder)
     report("cloning", f"Cloning {url.owner}/{url.name}")
     repository = await asyncio.to_thread(Repository.create, folder, url, job.access_token, services.committer)
-    choice = choose(await asyncio.to_thread(repository.remote.heads), job.branch)
+    heads = await asyncio.to_thread(repository.remote.heads)
+    if not heads.branches:
+        heads = RemoteHeads({}, await default_branch(url, job.access_token, services.settings))
+    choice = choose(heads, job.branch)
     if choice.missing:
         report("branch_fallback", f"There is no branch {choice.missing}: cloning {choice.branch}")
     await _fetch(repository, choice, job, report)
