@@ -69,6 +69,10 @@ class RepositoryConfig:
                 f"The repository has an extension that is not known: {unknown[0][:100]}"
             )
 
+    def has_upstream(self, branch: str) -> bool:
+        """Tell whether `branch` is said to follow another, or to belong to a remote."""
+        return any(self.get(f"branch.{branch}.{name}") for name in ("merge", "remote"))
+
     def tracking(self, branch: str) -> RepositoryConfig:
         """Return this config with `branch` following its namesake on origin, all else byte for byte.
 

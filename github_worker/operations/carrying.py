@@ -53,6 +53,8 @@ def _carry_branch(newer: Session, workspace: Workspace, services: Services, swit
     is_news = tip is not None and target.receive(repository, branch, tip)
     if is_news and (tracked := repository.tracked(branch)) is not None:
         target.saw(branch, tracked)
+        if tracked == tip:
+            renewed.set_upstream(branch)
     if switch:
         target.start(branch, None)
         renewed.track(branch)

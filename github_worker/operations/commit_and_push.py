@@ -51,6 +51,8 @@ async def commit_and_push(job: CommitAndPush, services: Services, report: Report
             commit = await asyncio.to_thread(commits.create, repository, summary.tree, message, author)
             report("committed", commit)
         pushed = await push(repository, branch, save)
+        if pushed.error is None:
+            workspace.set_upstream(branch)
         result = _committed(repository, branch, summary, pushed)
         save.keep(result)
     return outcome(job, save.session, Committed) or result

@@ -52,6 +52,20 @@ class Workspace(Struct, frozen=True):
             config = config_of(self.session, self.place.cloned_path)
             write_config(self.session, self.place.cloned_path, config.tracking(branch))
 
+    def set_upstream(self, branch: str) -> None:
+        """Let a branch that was pushed and follows none follow its namesake, as `git push -u` does."""
+        config = config_of(self.session, self.place.cloned_path)
+        if _is_of(config, self.place.url) and not config.has_upstream(branch):
+            self.track(branch)
+
+
+def _is_of(config: RepositoryConfig, url: RepositoryUrl) -> bool:
+    """Tell whether a config's origin is the repository at `url`."""
+    try:
+        return RepositoryUrl.parse(config.get("remote.origin.url") or "").same_repository(url)
+    except ValueError:
+        return False
+
 
 def held(session: Session) -> Held | None:
     """Tell which repository the session holds, by its metadata or else by its one folder with a `.git`."""
