@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from github_worker.contract import ModelCredentials
+from github_worker.contract import ModelCredentials, RepositoryUrl
 from github_worker.errors import JobError
+from github_worker.git.unborn import default_branch
 from github_worker.github.api import connected
 from github_worker.github.messages import FullName, pull_request
 from github_worker.naming import Namer
@@ -63,6 +64,18 @@ async def test_github_is_asked_through_it(proxied: dict[str, str], proxy: Proxy)
             await github.send(pull_request(FullName("octo", "demo"), 1))
     assert set(proxy.lines) == {"CONNECT api.example:443 HTTP/1.1"}
     assert "pass-word-123" not in str(raised.value)
+
+
+async def test_an_empty_repositorys_default_is_asked_through_it(
+    proxied: dict[str, str], proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The proxy refuses, so the default is not known, and the log tells nothing of the proxy's password."""
+    caplog.set_level("INFO")
+    url = RepositoryUrl.parse("https://git.example/octo/empty")
+    assert await default_branch(url, Secret("token-0123456789"), from_env(proxied)) is None
+    assert proxy.lines == ["CONNECT git.example:443 HTTP/1.1"]
+    assert "default is not known" in caplog.text
+    assert "pass-word-123" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import WRITE_TOKEN
 from tests.operations.conftest import SESSION, Office
+from tests.support.faults import Meanwhile
 from tests.support.git_server import GitServer
 from tests.support.repositories import Repository as Origin
 from tests.support.repositories import git, with_token
@@ -177,6 +178,8 @@ async def test_the_remotes_head_may_name_nothing(
     assert result.pushed
     assert origin.branches()["main"] == result.commit_hash
     assert (await office.commit()).skipped
+    assert not (await office.clone(origin.url)).was_cloned
+    assert (await office.branch()).pushed
 
 
 async def on_new_branch(office: Office, origin: Origin, sessions: SessionFolder, config: str = "") -> None:
@@ -202,6 +205,21 @@ async def test_a_pushed_branch_gets_an_upstream(
     git("-C", before, "push", "--quiet", "--force", "-u", "origin", "topic", env=with_token(WRITE_TOKEN))
     assert (ours / ".git/config").read_bytes() == (before / ".git/config").read_bytes()
     assert answer(ours, "status --short --branch") == "## topic...origin/topic\n"
+
+
+async def test_a_session_that_was_saved_meanwhile_gets_the_upstream_too(
+    office: Office, origin: Origin, sessions: SessionFolder, git_server: GitServer, tmp_path: Path
+) -> None:
+    """Its config has it, and all else that the other writer put there."""
+    await on_new_branch(office, origin, sessions)
+    own = sessions.get(SESSION).read("workspace/workspace/demo/.git/config").decode()
+    theirs = own + "[user]\n\tname = Bob\n"
+    meanwhile = Meanwhile(lambda: sessions.edit(SESSION, {".git/config": theirs}))
+    git_server.faults.add(meanwhile, "POST /octo/demo.git/git-receive-pack")
+    await office.commit()
+    worktree = sessions.get(SESSION).extract(tmp_path)
+    assert (worktree / ".git/config").read_text().startswith(theirs)
+    assert answer(worktree, "status --short --branch") == "## topic...origin/topic\n"
 
 
 @pytest.mark.parametrize(
