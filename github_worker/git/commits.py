@@ -12,6 +12,8 @@ from github_worker.git.checkout import check_out
 from github_worker.git.repository import Person, Repository, text_of
 
 _PATCH_CHARACTERS = 64 * 1024  # the most that is kept of one file's patch, for whoever describes the commit
+# What a commit ends, beside the files that libgit2 knows of (`remove_merge_branch_state` in git's branch.c).
+_MERGE_FILES = ("MERGE_RR", "AUTO_MERGE", "SQUASH_MSG")
 _ALL_CHARACTERS = 1024 * 1024
 _STATUS: dict[DeltaStatus, ChangeStatus] = {
     DeltaStatus.ADDED: "A",
@@ -67,6 +69,8 @@ def create(repository: Repository, tree: str, message: str, author: Person) -> s
         "HEAD", author.signature(), repository.committer.signature(), message, tree, parents
     )
     libgit2.state_cleanup()
+    for name in _MERGE_FILES:
+        (repository.folder / ".git" / name).unlink(missing_ok=True)
     return str(oid)
 
 

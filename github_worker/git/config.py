@@ -52,7 +52,7 @@ class RepositoryConfig:
         return value.lower() in {"true", "yes", "on"} or (value.isdecimal() and int(value[:100]) != 0)
 
     def check_supported(self) -> None:
-        """Raise UnsupportedRepository for a layout that libgit2 would misread."""
+        """Raise UnsupportedRepository for what would be misread here, or is not read at all."""
         if (self.get("extensions.objectformat") or "sha1").lower() != "sha1":
             raise UnsupportedRepository("SHA-256 repositories are not supported")
         if (self.get("extensions.refstorage") or "files").lower() != "files":
@@ -64,6 +64,9 @@ class RepositoryConfig:
                 f"The repository's format has the version {version[:20]!r}: git knows 0 and 1"
             )
         asked = {key.removeprefix("extensions.") for key in self._values if key.startswith("extensions.")}
+        for name in ("excludesFile", "attributesFile"):
+            if self.get(f"core.{name.lower()}"):
+                raise UnsupportedRepository(f"The repository's config sets core.{name}, a file that is not read")
         if version == "1" and (unknown := sorted(asked - _EXTENSIONS)):
             raise UnsupportedRepository(
                 f"The repository has an extension that is not known: {unknown[0][:100]}"

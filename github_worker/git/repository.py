@@ -123,6 +123,11 @@ class Repository:
         return None if self.libgit2.head_is_unborn else str(self.libgit2.head.target)
 
     @property
+    def is_merging(self) -> bool:
+        """Whether a merge was begun, which the next commit concludes."""
+        return bool(self.libgit2.listall_mergeheads())
+
+    @property
     def branches(self) -> set[str]:
         """The local branches."""
         return set(self.libgit2.branches.local)

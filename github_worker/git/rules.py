@@ -21,6 +21,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     ignore_case: bool = False
     autocrlf: str | None = None
     eol: str | None = None
+    refuses_conversion: bool = False  # core.safecrlf: where text would not come back as it is
     sparse: SparseCheckout = SparseCheckout(None)
     exclude: bytes = b""
     attributes: bytes = b""
@@ -43,6 +44,7 @@ def rules_of(git: Path, config: RepositoryConfig, sparse_checkout: bytes | None)
         ignore_case=config.is_true("core.ignorecase"),
         autocrlf=config.get("core.autocrlf"),
         eol=config.get("core.eol"),
+        refuses_conversion=config.is_true("core.safecrlf"),
         sparse=SparseCheckout(sparse_checkout if is_sparse else None),
         exclude=_read(git / "info" / "exclude"),
         attributes=_read(git / "info" / "attributes"),

@@ -21,7 +21,7 @@ from github_worker.contents import blob_id
 from github_worker.errors import FileTooLarge, UnsupportedRepository
 from github_worker.git import index_file, lfs, native
 from github_worker.git.attributes import Attributes
-from github_worker.git.conversion import CannotConvert, conversion
+from github_worker.git.conversion import CannotConvert, Conversion, conversion
 from github_worker.git.ignore import IgnoreRules
 from github_worker.git.index_file import Entry
 from github_worker.git.loose import write_blob
@@ -211,10 +211,16 @@ class _Worktree:
         change = conversion(attributes, autocrlf=self._rules.autocrlf, eol=self._rules.eol)
         if not change.is_identity:
             try:
-                data = change.to_git(data, in_index=self._indexed(entry))
+                data = self._converted(data, change, entry)
             except CannotConvert as error:
                 raise UnsupportedRepository(f"{os.fsdecode(path)} cannot be committed: {error}") from None
         return self._stored(data)
+
+    def _converted(self, data: bytes, change: Conversion, entry: Entry | None) -> bytes:
+        converted = change.to_git(data, in_index=self._indexed(entry) if change.needs_index else None)
+        if self._rules.refuses_conversion and change.to_worktree(converted) != data:
+            raise CannotConvert("Its line ends would not come back as they are, and core.safecrlf is set.")
+        return converted
 
     def _filtered(self, path: bytes, status: os.stat_result, name: bytes) -> bytes:
         """Return the blob of a file that has a filter, which cannot be run here.

@@ -37,13 +37,14 @@ async def commit_and_push(job: CommitAndPush, services: Services, report: Report
     for path, why in staged.left_out:
         report.warning("left_out", f"{path} was left out: {why}")
     summary = await asyncio.to_thread(commits.summarise, repository)
-    if not summary.changes and _is_pushed(repository, branch):
+    is_commit_due = bool(summary.changes) or repository.is_merging
+    if not is_commit_due and _is_pushed(repository, branch):
         return _skipped(repository, branch)
     await _screen(job, held, repository, summary.tree, report)
     carry = carry_branch(workspace, services, switch=False)
     async with saving(services.sessions, session, job, report, carry) as save:
         save.worktree_ready()
-        if summary.changes:
+        if is_commit_due:
             report("changes_detected", _counted(len(summary.changes)))
             message = await _message(job, summary, repository, services, report)
             report("committing", message.partition("\n")[0])

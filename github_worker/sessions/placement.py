@@ -30,7 +30,8 @@ _REPOSITORY = re.compile(rb"workspace/workspace/[^/]+/\.git(?:/(.*))?", re.DOTAL
 _OPENED = re.compile(rb"workspace(?:/\.session-metadata\.json|/workspace(?:/[^/]+)?)?")
 _FOLDERS = re.compile(rb"(?:refs|logs)(?:/.+)?|info|objects(?:/(?:[0-9a-f]{2}|pack))?", re.DOTALL)
 _FILES = re.compile(
-    rb"HEAD|ORIG_HEAD|FETCH_HEAD|MERGE_HEAD|MERGE_MSG|MERGE_MODE|CHERRY_PICK_HEAD|REVERT_HEAD"
+    rb"HEAD|ORIG_HEAD|FETCH_HEAD|MERGE_HEAD|MERGE_MSG|MERGE_MODE|MERGE_RR|AUTO_MERGE|SQUASH_MSG"
+    rb"|CHERRY_PICK_HEAD|REVERT_HEAD"
     rb"|packed-refs|shallow|index|info/(?:exclude|attributes)"
     rb"|(?:refs|logs)/.+(?<!\.lock)"
     rb"|objects/(?:[0-9a-f]{2}/[0-9a-f]{38}|pack/pack-[^/]+\.(?:pack|idx))",

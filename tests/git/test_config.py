@@ -103,6 +103,8 @@ def test_a_branch_with_quotes_is_tracked(tmp_path: Path) -> None:
         "[extensions]\nrefStorage = reftable",
         "[core]\nrepositoryFormatVersion = 1\n[extensions]\nfoo = true",
         "[core]\nrepositoryFormatVersion = 2",
+        "[core]\nexcludesFile = ../ignored",
+        "[core]\nattributesFile = ../attributes",
     ],
 )
 def test_a_layout_that_libgit2_misreads_is_refused(text: str) -> None:
