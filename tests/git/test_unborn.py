@@ -103,6 +103,14 @@ async def test_the_token_stays_with_its_origin(
         assert other.requests == []
 
 
+async def test_a_token_that_is_refused_is_sent_once(
+    empty: Origin, settings: Settings, git_server: GitServer
+) -> None:
+    """It would be refused again."""
+    assert await ask(empty, settings, token="wrong-token-0123") is None
+    assert [request.token for request in git_server.requests] == [None, "wrong-token-0123"]
+
+
 async def test_a_repository_by_sha256_says_so(git_server: GitServer, settings: Settings) -> None:
     """Nothing that is committed here could be pushed to it."""
     with pytest.raises(UnsupportedRepository, match="SHA-256"):

@@ -77,6 +77,7 @@ async def compare(
     ours = answers(sessions.get(SESSION).extract(folder / "ours"))
     git("clone", "--quiet", *arguments, url, folder / "git", env=with_token(WRITE_TOKEN))
     assert ours == answers(folder / "git")
+    assert not list(folder.glob("**/.git/*_HEAD"))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ from subprocess import CalledProcessError
 import pytest
 
 from github_worker.errors import PushRejected, UnsupportedRepository
+from github_worker.redaction import scrub
+from github_worker.services import Services
+from github_worker.settings import from_env
 from tests.conftest import WRITE_TOKEN
 from tests.operations.conftest import SESSION, Office
 from tests.support.faults import Answer
@@ -130,3 +133,13 @@ async def test_a_path_that_only_other_systems_refuse(
     commit_path(origin, path)
     await office.clone(origin.url)
     assert sessions.get(SESSION).read(f"workspace/workspace/demo/{path}") == b"x\n"
+
+
+async def test_a_session_is_not_told_by_where_it_is(office: Office, origin: Origin) -> None:
+    """Paths in a message begin in the session, as its archive has them."""
+    await office.clone(origin.url)
+    services = Services.from_settings(from_env(office.env))
+    folders = services.sessions.load(SESSION).folders
+    assert scrub(f"'{folders.tree}/workspace/x' '{folders.aside}/y'") == "'workspace/x' 'y'"
+    await services.cleanup()
+    assert scrub(str(folders.tree)) == str(folders.tree)
