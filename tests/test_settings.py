@@ -66,8 +66,8 @@ WRONG: dict[str, tuple[str, ...]] = {
     "ANTHROPIC_BASE_URL": NOT_A_URL,
     "HTTPS_PROXY": ("proxy:3128", "socks5://proxy:1080", "http://", "http://proxy/path"),
     "JOB_TIMEOUT": NOT_SECONDS,
-    "MAX_SESSION_BYTES": ("0", "8 GB", "-1", "1.5 GiB", "much"),
-    "MAX_SESSION_FILES": ("0", "-1", "many"),
+    "MAX_SESSION_BYTES": ("0", "8 GB", "-1", "1.5 GiB", "much", str(2**63 + 1)),
+    "MAX_SESSION_FILES": ("0", "-1", "many", str(2**63 + 1)),
     "LOG_LEVEL": ("loud",),
     "LOG_FORMAT": ("JSON ", "xml"),
 }
@@ -89,6 +89,24 @@ def test_a_wrong_value_stops_the_start(name: str, text: str) -> None:
     """The message begins with the variable."""
     with pytest.raises(ConfigurationError, match=f"^{name} "):
         from_env({name: text})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "meaning"),
+    [
+        ("PORT", "0", 0),
+        ("PORT", "65535", 65535),
+        ("MAX_SESSION_FILES", "1", 1),
+        ("MAX_SESSION_FILES", str(2**63), 2**63),
+        ("MAX_SESSION_BYTES", "1", 1),
+        ("MAX_SESSION_BYTES", "8589934592 GiB", 2**63),
+        ("JOB_TIMEOUT", "0.001", 0.001),
+        ("JOB_TIMEOUT", "86400", 86400.0),
+    ],
+)
+def test_the_ends_of_a_range_are_in_it(name: str, text: str, meaning: float) -> None:
+    """What lies beyond them is refused."""
+    assert getattr(from_env({name: text}), READ[name][0]) == meaning
 
 
 @pytest.mark.parametrize("name", [*READ, *SECRETS])

@@ -101,6 +101,19 @@ async def test_the_model_writes_in_the_repositorys_convention(
     assert jobs.warnings == []
 
 
+async def test_ten_titles_show_the_convention(github: GitHub, jobs: Jobs, model: Model) -> None:
+    """The newest ones, open or not."""
+    for number in range(11):
+        github.repository.commit(f"b-{number}", "Old", {f"f-{number}": "1"})
+        github.repository.open(f"b-{number}", "main", f"feat: number-{number:02}").state = "closed"
+    model.script(Say.json(title="feat: add dark mode", body="Adds a toggle."))
+    await jobs.run(
+        CreatePullRequest, head="topic", base="main", claudeCredentials="sk-ant-api03-key-of-a-test"
+    )
+    shown = [number for number in range(11) if f"number-{number:02}" in model.requests[0].prompt]
+    assert shown == list(range(1, 11))
+
+
 async def test_a_given_title_is_kept_when_the_body_is_written(github: GitHub, jobs: Jobs) -> None:
     """Only what is missing is written; an empty body is a body."""
     await jobs.run(CreatePullRequest, head="topic", base="main", title="Mine")

@@ -207,6 +207,7 @@ async def test_a_remote_that_keeps_moving_on_is_a_conflict(
     assert (result["pushed"], result["pushError"]["code"]) == (False, "push_conflict")
     assert head(extracted(storage.session(), tmp_path)) == result["commitHash"]
     assert [commit.author for commit in origin.log(branch)[:4]] == ["Ada Lovelace"] * 4
+    assert sum(PUSH in request.line for request in git_server.requests) == 4 + 1  # it began with the branch
 
 
 async def test_a_fetch_that_fails_while_catching_up_keeps_the_commit_in_the_session(

@@ -233,7 +233,7 @@ def _tested(folder: Path, tests: Sequence[str]) -> str:
             if {"FAILED", "ERROR"} & set(line.split()):
                 limit.cancel()
                 os.killpg(process.pid, signal.SIGKILL)
-                return f"caught: {line.split()[-1]}"
+                return f"caught: {line.partition('tests/')[2].strip()}"
         limit.cancel()
     return "SURVIVED" if process.returncode == 0 else f"caught: {line.strip() or f'no end in {LIMIT:.0f} s'}"
 
