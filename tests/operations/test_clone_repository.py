@@ -159,3 +159,11 @@ async def test_metadata_names_the_session(office: Office, origin: Origin, sessio
     assert fields["sessionId"] == SESSION
     assert fields["createdAt"] <= fields["lastModified"]
     assert METADATA in sessions.get(SESSION).members()
+
+
+async def test_the_shortest_transfer_tells_its_end(office: Office, origin: Origin) -> None:
+    """What is over before it was ever counted is counted once, as all of it."""
+    await office.clone(origin.url)
+    for stage in ("cloning", "uploading"):
+        told = [event for event in office.events if getattr(event, "stage", None) == stage]
+        assert [getattr(event, "percent", None) for event in told][-1] == 100

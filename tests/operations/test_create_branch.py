@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from pathlib import Path
 
 import pytest
@@ -196,3 +198,16 @@ async def test_an_empty_repository_gets_a_branch(office: Office, git_server: Git
         False,
         None,
     )
+
+
+async def test_an_upload_that_is_given_up_ends_in_silence(
+    office: Office, origin: Origin, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job that fails has told why; what its upload then raises is nobody's."""
+    await office.clone(origin.url)
+    with pytest.raises(BranchNotFound):
+        await office.branch(base_branch="nowhere")
+    while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 (nobody else knows of the upload's task)
+        await asyncio.sleep(0.01)
+    gc.collect()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
