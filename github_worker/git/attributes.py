@@ -1,7 +1,7 @@
 """What .gitattributes files say of a path, by git's own rules (attr.c of git 2.39.5, gitattributes(5)).
 
-Only what decides a file's content in the repository and in the worktree is looked at: `NAMES`, and the macros
-that set one of them.
+Only what is asked for is looked at, and the macros that set one of it: by default `NAMES`, which decide a
+file's content in the repository and in the worktree.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Attributes:
     `read` returns the content of a folder's .gitattributes (`b""` is the top), None if it has none that is a
     regular file; it is called once a folder at most. `info` is the content of info/attributes. `from_index`
     says that `read` looks into the index or a tree: there git takes a byte order mark for a part of the first
-    pattern, and a NUL for the end of the file.
+    pattern, and a NUL for the end of the file. `names` are the attributes to look at.
     """
 
     def __init__(
@@ -69,13 +69,14 @@ class Attributes:
         *,
         ignore_case: bool = False,
         from_index: bool = False,
+        names: frozenset[bytes] = NAMES,
     ) -> None:
         self._read = read
         self._info = info
         self._ignore_case = ignore_case
         self._from_index = from_index
         self._macros: dict[bytes, _States] = {}
-        self._names = NAMES
+        self._asked = self._names = names
         self._chains: dict[bytes, tuple[_File, ...]] = {}
         self._first: tuple[_File, ...] = ()
 
@@ -93,7 +94,7 @@ class Attributes:
             for rule in file.rules:
                 if rule.match(name if rule.by_name else below):
                     self._add(rule.states, found)
-        return {key: value for key, value in found.items() if value is not None and key in NAMES}
+        return {key: value for key, value in found.items() if value is not None and key in self._asked}
 
     def is_plain(self, folder: bytes) -> bool:
         """Tell whether no rule can say anything of a file that is right in this folder."""
@@ -132,7 +133,7 @@ class Attributes:
         info = list(_lines(self._info, macros=True))
         top = list(self._lines_of(b"", macros=True))
         self._macros = {line.pattern: line.states for line in (builtin, *top, *info) if line.is_macro}
-        self._names = _leading_to(NAMES, self._macros)
+        self._names = _leading_to(self._asked, self._macros)
         self._macros = {name: self._that_matter(states) for name, states in self._macros.items()}
         above = self._rules(info)
         self._first = (_File(above, 0),) if above else ()

@@ -1,15 +1,13 @@
-"""Commits: what one would change, making it, and making it again where the remote moved on."""
+"""Commits: what one would change, and making it."""
 
 from __future__ import annotations
 
 import pygit2
 from msgspec import Struct
-from pygit2.enums import DeltaStatus, SortMode
+from pygit2.enums import DeltaStatus
 
 from github_worker.changes import Change, ChangeStatus
-from github_worker.errors import PushConflict
-from github_worker.git.checkout import check_out
-from github_worker.git.repository import Person, Repository, text_of
+from github_worker.git.repository import Person, Repository
 
 _PATCH_CHARACTERS = 64 * 1024  # the most that is kept of one file's patch, for whoever describes the commit
 # What a commit ends, beside the files that libgit2 knows of (`remove_merge_branch_state` in git's branch.c).
@@ -72,49 +70,6 @@ def create(repository: Repository, tree: str, message: str, author: Person) -> s
     for name in _MERGE_FILES:
         (repository.folder / ".git" / name).unlink(missing_ok=True)
     return str(oid)
-
-
-def unpushed(repository: Repository, branch: str, onto: str) -> list[pygit2.Commit]:
-    """Return the branch's commits that `onto` lacks, oldest first; a merge counts as one."""
-    walker = repository.libgit2.walk(repository.tip(branch), SortMode.TOPOLOGICAL | SortMode.REVERSE)
-    walker.simplify_first_parent()
-    walker.hide(onto)
-    return list(walker)
-
-
-def replay(repository: Repository, branch: str, onto: str) -> str:
-    """Put the branch's own commits on top of `onto`, with index and files; return the new tip.
-
-    A commit that is there already (made by an earlier try whose outcome was lost) is not made again.
-    Raises PushConflict, with nothing moved, where both sides changed the same lines.
-    """
-    tip = onto
-    for commit in unpushed(repository, branch, onto):
-        tip = _pick(repository, commit, tip)
-    check_out(repository, tip)
-    repository.point(branch, tip, "rebase: finished")
-    return tip
-
-
-def _pick(repository: Repository, commit: pygit2.Commit, onto: str) -> str:
-    libgit2 = repository.libgit2
-    base = commit.parents[0].tree.id if commit.parents else libgit2.TreeBuilder().write()
-    ours = repository.commit(onto).tree.id
-    merged = libgit2.merge_trees(base, ours, commit.tree.id)
-    if merged.conflicts:
-        raise PushConflict(f"The remote changed the same lines: {', '.join(sorted(_paths(merged)))}")
-    tree = merged.write_tree(libgit2)
-    if tree == ours:
-        return onto
-    return str(
-        libgit2.create_commit(
-            None, commit.author, repository.committer.signature(), text_of(commit), tree, [onto]
-        )
-    )
-
-
-def _paths(merged: pygit2.Index) -> set[str]:
-    return {side.path for sides in merged.conflicts or () for side in sides if side is not None}
 
 
 def _head_tree(repository: Repository) -> pygit2.Tree:

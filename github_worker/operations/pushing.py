@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from github_worker.contract import PushError
 from github_worker.errors import JobError, MergeConflict, PushConflict
-from github_worker.git.commits import replay
+from github_worker.git.rebase import replay
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
 from github_worker.progress import Report

@@ -16,7 +16,7 @@ from github_worker.errors import (
     UnsupportedRepository,
 )
 from github_worker.git import commits, worktree
-from github_worker.git.commits import replay
+from github_worker.git.rebase import replay
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
 from tests.conftest import READ_TOKEN
