@@ -66,7 +66,7 @@ class RepositoryConfig:
         asked = {key.removeprefix("extensions.") for key in self._values if key.startswith("extensions.")}
         for name in ("excludesFile", "attributesFile"):
             if self.get(f"core.{name.lower()}"):
-                raise UnsupportedRepository(f"The repository's config sets core.{name}, a file that is not read")
+                raise UnsupportedRepository(f"The config sets core.{name}, a file that is not read")
         if version == "1" and (unknown := sorted(asked - _EXTENSIONS)):
             raise UnsupportedRepository(
                 f"The repository has an extension that is not known: {unknown[0][:100]}"
