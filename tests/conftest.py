@@ -28,6 +28,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * len(os.sched_getaffinity(0))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let scripts/fuzz say which random rounds the tests of fidelity play."""
+    parser.addoption("--rounds", default="", metavar="FIRST[:COUNT]", help="seeds of random rounds")
+
+
 @pytest.fixture
 def git_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
     """Yield a git server with a token that may write and one that may read."""
