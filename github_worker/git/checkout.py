@@ -7,6 +7,7 @@ text is converted, and which files a sparse checkout leaves out, is decided here
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
@@ -49,7 +50,7 @@ def check_out(repository: Repository, oid: str) -> None:
         if inside is None or inside:
             native.check_out(repository.libgit2, tree, _SAFE, inside)
     except pygit2.GitError as error:
-        if "prevent checkout" not in str(error):
+        if not re.search("prevents? checkout", str(error)):
             raise
         raise MergeConflict(f"Uncommitted changes are in the way: {error}") from error
     _set_outside(repository.libgit2.index, outside.values())
