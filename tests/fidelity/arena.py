@@ -25,7 +25,8 @@ METADATA = "workspace/.session-metadata.json"
 AGENT = "An Agent", "agent@example.com"
 AUTHOR = "Ada Lovelace", "ada@example.com"
 COMMITTER = "GitHub Worker", "worker@github-worker.local"
-# Variables that git would only be slowed by, or that would let a repository's own programs run.
+# Variables that git would only be slowed by, or that would let a repository's own programs run; and those by
+# which it believes a time: that content decides is the contract's.
 _CALM = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
@@ -34,6 +35,8 @@ _CALM = {
     "commit.gpgSign": "false",
     "protocol.file.allow": "always",
     "advice.addEmbeddedRepo": "false",
+    "core.checkStat": "default",
+    "core.trustctime": "true",
 }
 Bytes = bytes | str
 Files = Mapping[Any, Any]  # by names, to contents: each text or bytes; None removes a file

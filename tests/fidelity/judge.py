@@ -21,7 +21,7 @@ from typing import Any
 
 from github_worker.contract import Author
 from github_worker.errors import Internal, JobError
-from tests.fidelity.arena import AUTHOR, COMMITTER, WORKTREE, Arena, Git, unpack
+from tests.fidelity.arena import AUTHOR, COMMITTER, NAME, WORKTREE, Arena, Git, unpack
 from tests.fidelity.snapshot import Difference, commits, compare, files, index, snapshot, tree
 
 MESSAGE = "Change what there is\n\nAs the agent left it."
@@ -85,7 +85,11 @@ class Sides:
         return Git(unpack(archive, self.root / "service"), COMMITTER)
 
     def compare(self, git: Git) -> list[Difference]:
-        """Return in what the two differ."""
+        """Return in what the two differ, both of them copies, where no file is clean by its inode alone."""
+        folder = self.root / "copy" / NAME
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        shutil.copytree(git.folder, folder, symlinks=True)
+        git = Git(folder, COMMITTER)
         ours = snapshot(self.service(), Git(self.arena.remote.path), self.known)
         return compare(ours, snapshot(git, Git(self.root / "remote.git"), self.known))
 
@@ -224,13 +228,16 @@ def _left_out(verdict: Verdict, service: Git, git: Git) -> list[str]:
 def _is_named(path: str, warnings: list[str]) -> bool:
     raw = os.fsencode(path)
     names = [raw, *(os.fsencode(parent) for parent in Path(path).parents if str(parent) != ".")]
-    shown = {
-        name.decode(errors=how)
-        for name in names
-        for how in ("replace", "backslashreplace", "surrogateescape")
-    }
+    shown = {shape for name in names for shape in _shapes(name)}
     return any(re.search(rf"(?:^|[\s'\"]){re.escape(name)}(?:$|[\s'\",:;])", text)
                for text in warnings for name in shown)  # fmt: skip
+
+
+def _shapes(name: bytes) -> set[str]:
+    """Return the ways in which a name that need not be text may be shown."""
+    text = os.fsdecode(name)
+    escaped = {name.decode(errors=how) for how in ("replace", "backslashreplace")}
+    return {text, text.encode(errors="backslashreplace").decode(), *escaped}
 
 
 def _is_conflict(verdict: Verdict) -> bool:
