@@ -182,6 +182,19 @@ async def test_a_remote_that_moves_on_three_times_is_caught_up_with(
     assert {"new.txt", "theirs-0.txt", "theirs-1.txt", "theirs-2.txt"} <= set(origin.files(branch))
 
 
+async def test_catching_up_replays_the_new_commit_alone(
+    desk: Desk, storage: Storage, origin: Origin, branch: str
+) -> None:
+    """What the remote made of earlier commits' files since is no conflict with those commits."""
+    storage.edit({"README.md": "# Ours\n"})
+    assert (await desk.commit()).completed["pushed"]
+    origin.commit({"README.md": "# Theirs\n"}, branch=branch)
+    storage.edit({"new.txt": "new\n"})
+    assert (await desk.commit()).completed["pushed"]
+    assert (origin.read(branch, "README.md"), origin.read(branch, "new.txt")) == (b"# Theirs\n", b"new\n")
+    assert len(origin.log(branch)) == 4
+
+
 async def test_a_branch_that_another_push_holds_is_waited_for(
     desk: Desk, storage: Storage, origin: Origin, branch: str, git_server: GitServer
 ) -> None:
