@@ -7,7 +7,15 @@ import pytest
 
 from github_worker.contract import decode_event
 from github_worker_client import Completed, Progress
-from github_worker_client.testing import StandInWorker, busy, completed, hangs, progress
+from github_worker_client.testing import (
+    Refusal,
+    StandInWorker,
+    busy,
+    completed,
+    hangs,
+    progress,
+    shutting_down,
+)
 from tests.client.test_client import COMMITTED
 
 BODY = {"sessionId": "s1", "githubAccessToken": "t"}
@@ -40,12 +48,23 @@ def test_what_a_worker_would_refuse_is_refused() -> None:
     assert [request.body for request in worker.requests] == [BODY]
 
 
-def test_busy_is_answered_as_the_contract_says() -> None:
+@pytest.mark.parametrize(
+    ("refusal", "status", "code", "hint"),
+    [
+        (busy(retry_after=3), 429, "busy", 3),
+        (busy(), 429, "busy", 1),
+        (shutting_down(retry_after=3), 503, "shutting_down", 3),
+        (shutting_down(), 503, "shutting_down", 1),
+    ],
+)
+def test_a_worker_that_cannot_says_so_as_the_contract_has_it(
+    refusal: Refusal, status: int, code: str, hint: int
+) -> None:
     """Status, header and body."""
-    with StandInWorker(busy(retry_after=3)) as worker:
+    with StandInWorker(refusal) as worker:
         answer = _post(worker, "commit-and-push", BODY)
-    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
-    assert (answer.json()["error"], answer.json()["retryAfter"]) == ("busy", 3)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (status, str(hint))
+    assert (answer.json()["error"], answer.json()["retryAfter"]) == (code, hint)
 
 
 def test_it_can_be_unreachable_for_a_while() -> None:

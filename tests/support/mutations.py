@@ -53,7 +53,13 @@ TESTS = {
         "tests/security",
         "tests/reliability",
     ],
-    "github_worker/sessions/": ["tests/sessions", "tests/stores", "tests/operations", "tests/fuzz"],
+    "github_worker/sessions/": [
+        "tests/sessions",
+        "tests/stores",
+        "tests/operations",
+        "tests/security",
+        "tests/fuzz",
+    ],
     "github_worker/": ["tests/life", "tests/reliability", "tests/stores", *_SINGLE],
 }
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
