@@ -18,6 +18,12 @@ from tests.support.worker import Worker
 STAGES = ("downloading_session", "analyzing", "committing", "committed", "pushing", "pushed", "uploading")
 
 
+@pytest.fixture
+def env(env: dict[str, str]) -> dict[str, str]:
+    """Return an environment in which a server may be silent for as long as another job takes."""
+    return env | {"GIT_TIMEOUT": "20", "STORAGE_TIMEOUT": "20"}
+
+
 @pytest.mark.parametrize("told_to_stop", [False, True], ids=["the client leaves", "SIGTERM"])
 def test_a_job_is_finished_when_its_client_leaves_or_the_worker_is_told_to_stop(
     desk: Desk, storage: Storage, origin: Origin, branch: str, tmp_path: Path, told_to_stop: bool
