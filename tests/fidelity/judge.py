@@ -122,6 +122,10 @@ async def judge_commit(arena: Arena, allowed: str = "") -> Verdict:
     if pulled:
         written = unpack(sides.archive or b"", sides.root / "written")
         found = [difference for difference in found if not _is_as_written(difference, files(written))]
+    if (
+        verdict.result.skipped
+    ):  # nothing was to be committed, and nothing is saved: what was staged stays staged
+        found = [difference for difference in found if difference.aspect not in {"index", "status"}]
     verdict.differences = [*map(str, found)]
     return verdict
 

@@ -113,6 +113,22 @@ async def test_files_in_the_index_with_their_line_endings(arena: Arena) -> None:
     await agree(arena)
 
 
+@pytest.mark.parametrize("rules", ["* -text\n", "", None, {".gitattributes/inner": "f\n"}])
+async def test_rules_that_change_what_nobody_touched(
+    arena: Arena, rules: str | dict[str, str] | None
+) -> None:
+    """A file that was committed by other rules is what the rules of now make of it."""
+    arena.start(
+        {".gitattributes": "* text ident\n", "a.txt": b"a\r\n$Id: x $\n", "d/b": b"b\r\n", "k": "k\n"}
+    )
+    if isinstance(rules, dict):
+        arena.write({".gitattributes": None})
+        arena.write(rules)
+    else:
+        arena.write({".gitattributes": rules})
+    await agree(arena)
+
+
 async def test_attributes_of_the_repository_itself(arena: Arena) -> None:
     """info/attributes counts, before all others."""
     arena.start({"a.txt": "a\n", ".gitattributes": "* -text\n"})

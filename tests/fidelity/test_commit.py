@@ -108,6 +108,14 @@ async def test_modes(arena: Arena) -> None:
     await agree(arena)
 
 
+async def test_a_mode_that_was_staged_alone(arena: Arena) -> None:
+    """`git update-index --chmod` is undone by a file that does not have the mode."""
+    arena.start()
+    arena.git("update-index", "--chmod=+x", "README.md")
+    arena.write({"n": "n\n"})
+    await agree(arena)
+
+
 async def test_modes_that_do_not_count(arena: Arena) -> None:
     """With core.fileMode=false the executable bits are the index's."""
     arena.start({"a": "a\n", "b": "b\n"}, core_fileMode="false")
@@ -480,7 +488,7 @@ async def test_a_config_that_refuses_line_endings(arena: Arena) -> None:
 
 
 async def test_another_file_of_ignores(arena: Arena) -> None:
-    """core.excludesFile and core.attributesFile count where they are in the session."""
+    """core.excludesFile and core.attributesFile count where they are in the session, or it is refused."""
     arena.start({"a": "a\n"})
     arena.git("config", "core.excludesFile", ".git/info/mine")
     arena.git("config", "core.attributesFile", ".git/info/attrs")
@@ -488,7 +496,7 @@ async def test_another_file_of_ignores(arena: Arena) -> None:
     (arena.folder / ".git/info/mine").write_text("*.log\n")
     (arena.folder / ".git/info/attrs").write_text("* text=auto\n")
     arena.write({"b.log": "b\n", "c": "c\r\n"})
-    await agree(arena)
+    await agree(arena, allowed="unsupported_repository: The config sets core.excludesFile")
 
 
 async def test_a_replaced_object(arena: Arena) -> None:
