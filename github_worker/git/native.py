@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pygit2
+from msgspec import Struct
 from pygit2.callbacks import git_checkout_options
 from pygit2.enums import CheckoutStrategy
 from pygit2.ffi import C, ffi
@@ -14,6 +15,15 @@ from pygit2.ffi import C, ffi
 _SKIP_WORKTREE = 1 << 14  # GIT_INDEX_ENTRY_SKIP_WORKTREE
 _NANO = 10**9
 _MASK = 0xFFFFFFFF
+
+
+class _RawPath(Struct, frozen=True):
+    """A path in bytes, which pygit2 takes in this guise alone."""
+
+    path: bytes
+
+    def __fspath__(self) -> bytes:
+        return self.path
 
 
 def check_out(
@@ -24,7 +34,7 @@ def check_out(
 ) -> None:
     """Bring index and files to a tree, only the `paths` if they are given, each blob written as it is."""
     strategy |= CheckoutStrategy.DISABLE_PATHSPEC_MATCH
-    names = None if paths is None else [os.fsdecode(path) for path in paths]
+    names = None if paths is None else [_RawPath(path) for path in paths]
     with git_checkout_options(strategy=strategy, paths=names) as payload:
         payload.checkout_options.disable_filters = 1
         pointer = ffi.new("git_object **")

@@ -31,6 +31,7 @@ MAX_FILE_BYTES = 100 * 1024 * 1024  # GitHub refuses larger ones
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _RULE_FILES = (b".gitattributes", b".gitignore")
 _INVALID_NAME = "git takes no such name"
+_OTHER_CASE = "core.ignorecase is set, and a file of the commit has its name in another case"
 _OUTSIDE = "it lies outside of the sparse checkout"
 
 
@@ -102,6 +103,7 @@ class _Worktree:
         self._conflicts: set[bytes] = set()
         self._submodules: set[bytes] = set()
         self._rule_entries: dict[bytes, Entry] = {}
+        self._early_rules: set[bytes] = set()
         self._load()
         self._attributes = Attributes(
             self._attribute_file, self._rules.attributes, ignore_case=self._rules.ignore_case
@@ -113,8 +115,12 @@ class _Worktree:
     def _load(self) -> None:
         """Sort the index's entries: what is unchanged for sure, and what has to be looked at."""
         data, written = index_file.read(self._repository.folder)
+        last = b""
         for entry in index_file.entries(data):
             self._tracked.add(entry.path)
+            if entry.path.endswith(b".gitattributes") and _is_before(last, entry.path):
+                self._early_rules.add(entry.path)
+            last = entry.path
             if entry.is_conflict:
                 self._conflicts.add(entry.path)
                 continue
@@ -271,19 +277,22 @@ class _Worktree:
     # Rules
 
     def _attribute_file(self, folder: bytes) -> bytes | None:
-        return self._rule_file(folder, b".gitattributes", or_indexed=True)
+        return self._rule_file(folder + b"/.gitattributes" if folder else b".gitattributes")
 
     def _ignore_file(self, folder: bytes) -> bytes | None:
-        return self._rule_file(folder, b".gitignore", or_indexed=False)
+        return self._rule_file(folder + b"/.gitignore" if folder else b".gitignore")
 
-    def _rule_file(self, folder: bytes, name: bytes, *, or_indexed: bool) -> bytes | None:
-        """Return a file of rules, none that is a link; the index stands in for one that is missing."""
-        path = folder + b"/" + name if folder else name
+    def _rule_file(self, path: bytes) -> bytes | None:
+        """Return a file of rules, none that is a link; the index stands in for one that is not checked out.
+
+        It does so too for attributes that were deleted, if git reads them before it drops them: it adds files
+        in their order, and a file before `.gitattributes` in the same folder makes it read the rules.
+        """
         status = self._status(path)
         if status is not None and stat.S_ISREG(status.st_mode):
             return self._content(path)
         entry = self._rule_entries.get(path)
-        return self._indexed(entry) if entry and (or_indexed or entry.skips_worktree) else None
+        return self._indexed(entry) if entry and (entry.skips_worktree or path in self._early_rules) else None
 
     # What is on the disk
 
@@ -309,9 +318,12 @@ class _Worktree:
 
     def _is_new(self, path: bytes) -> bool:
         """Tell whether git would add a file: the index does not have it, and no rule ignores it."""
-        if path in self._tracked or (self._rules.ignore_case and path.lower() in self._lower_case):
+        if path in self._tracked or self._ignore.ignores(path, is_folder=False):
             return False
-        return not self._ignore.ignores(path, is_folder=False)
+        if self._rules.ignore_case and path.lower() in self._lower_case:
+            self.left_out.append((path, _OTHER_CASE))
+            return False
+        return True
 
     @cached_property
     def _lower_case(self) -> set[bytes]:
@@ -340,6 +352,12 @@ class _Worktree:
 
     def _is_in_nested(self, path: bytes) -> bool:
         return bool(self._nested) and any(path.startswith(folder + b"/") for folder in self._nested)
+
+
+def _is_before(path: bytes, rules: bytes) -> bool:
+    """Tell whether a path, the one before `rules` in the index, is in the same folder or below it."""
+    folder = rules.rpartition(b"/")[0]
+    return bool(path) and (not folder or path.startswith(folder + b"/"))
 
 
 def _is_real_folder(path: bytes) -> bool:
