@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 
 from bench.measure import Usage
-from github_worker.sessions.inventory import Folders, Inventory
-from github_worker.sessions.limits import Limits
-from github_worker.sessions.pack import pack
-from github_worker.sessions.unpack import unpack
+from github_worker.archive.limits import Limits
+from github_worker.archive.pack import pack
+from github_worker.archive.quarantine import Folders, Inventory
+from github_worker.archive.unpack import unpack
 
 _CHUNK = 64 * 1024
 

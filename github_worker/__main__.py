@@ -33,7 +33,7 @@ def serve() -> int:
     # What is imported stays: until the worker is ready the collector would only cost a tenth of the start.
     gc.disable()
     from github_worker import logs, worker  # noqa: PLC0415
-    from github_worker.jobs import Limits  # noqa: PLC0415
+    from github_worker.jobs import Timeouts  # noqa: PLC0415
     from github_worker.settings import from_env  # noqa: PLC0415
 
     try:
@@ -42,7 +42,7 @@ def serve() -> int:
         print(f"github-worker: {error}", file=sys.stderr)  # noqa: T201 (this is the command line)
         return 2
     logs.configure(settings.log_level, settings.log_format)
-    worker.serve(settings, worker.LazyOperations(settings), Limits())
+    worker.serve(settings, worker.LazyOperations(settings), Timeouts())
     return 1
 
 

@@ -25,7 +25,7 @@ Run = Callable[[Request, Report], Coroutine[Any, Any, Result]]
 Cleanup = Callable[[], Awaitable[None]]
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class Timeouts(Struct, frozen=True, kw_only=True):
     """How long a worker waits, in seconds.
 
     `ping` is the pause between a stream's comments, `body` how long a request's body may take, `grace` how
@@ -83,7 +83,7 @@ class Gate:
     `cleanup` is awaited after the terminal event and before the end of the stream.
     """
 
-    def __init__(self, run: Run, cleanup: Cleanup, job_timeout: float, limits: Limits) -> None:
+    def __init__(self, run: Run, cleanup: Cleanup, job_timeout: float, limits: Timeouts) -> None:
         self.job: Job | None = None
         self.draining = False
         self._run, self._cleanup = run, cleanup

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from github_worker.errors import Internal, SessionTooLarge
 from github_worker.redaction import hide, unhide
 
 _PREFIX = "github-worker-job-"
@@ -69,3 +73,30 @@ def _locked(folder: Path) -> int | None:
 
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_BROKEN = (errno.EIO, errno.EROFS)
+
+
+@contextmanager
+def translate_disk_failures() -> Iterator[None]:
+    """Turn a disk that is full into SessionTooLarge, and one that is broken into Internal."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise no_room() from error
+        if error.errno in _BROKEN:
+            raise Internal(f"This worker's disk failed: {os.strerror(error.errno)}") from error
+        raise
+
+
+def is_disk_full(message: str) -> bool:
+    """Tell whether a native library's words are about a disk that is full."""
+    return any(os.strerror(number) in message for number in _FULL)
+
+
+def no_room() -> SessionTooLarge:
+    """Say that the disk is full."""
+    return SessionTooLarge("The session does not fit on this worker's disk")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from github_worker.git.library import isolate
+from github_worker.archive.limits import Limits
+from github_worker.git.native import isolate
 from github_worker.git.repository import Person
 from github_worker.naming import Namer
 from github_worker.scratch import Scratch
-from github_worker.sessions.limits import Limits
-from github_worker.sessions.sessions import Sessions
-from github_worker.sessions.stores import store_for
+from github_worker.sessions.session import Sessions
 from github_worker.settings import Settings
+from github_worker.storage import store_for
 
 
 class Services:

@@ -12,13 +12,13 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from github_worker import __version__
-from github_worker.app import create_app, store_warning
 from github_worker.contract import REQUESTS, Request, Result, decode_request
 from github_worker.errors import ConfigurationError
-from github_worker.jobs import Gate, Limits
+from github_worker.jobs import Gate, Timeouts
 from github_worker.progress import Report
-from github_worker.server import WorkerServer, leave
 from github_worker.settings import Settings
+from github_worker.web.app import create_app, store_warning
+from github_worker.web.server import WorkerServer, leave
 
 if TYPE_CHECKING:
     from github_worker.services import Services
@@ -73,7 +73,7 @@ class LazyOperations:
         await self._services.cleanup()
 
 
-def serve(settings: Settings, operations: Operations, limits: Limits) -> None:
+def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
     """Serve one job and end the process; return only if it could not start."""
     container_id = socket.gethostname()
     gate = Gate(operations.run, operations.cleanup, settings.job_timeout, limits)
@@ -94,7 +94,7 @@ async def _prepare(operations: Operations) -> None:
     """Make what a job needs ready; end the process if that fails, as no job could run."""
     try:
         await asyncio.to_thread(_warm_up)
-        await importlib.import_module("github_worker.stream").rehearse()
+        await importlib.import_module("github_worker.web.stream").rehearse()
         await operations.load()
     except ConfigurationError as error:
         logger.critical(str(error))
@@ -114,7 +114,7 @@ def _services(settings: Settings) -> Services:
 def _warm_up() -> None:
     """Seal the memory, import what a stream needs, and let msgspec compile the requests' patterns."""
     importlib.import_module("github_worker.memory").seal()
-    for name in ("github_worker.stream", "anyio._backends._asyncio"):
+    for name in ("github_worker.web.stream", "anyio._backends._asyncio"):
         importlib.import_module(name)
     for kind in REQUESTS.values():
         with contextlib.suppress(ValueError):

@@ -32,7 +32,7 @@ from github_worker.contract import (
     encode_request,
 )
 from github_worker.errors import Refusal, job_errors
-from github_worker.openapi import description
+from github_worker.web.openapi import description
 from github_worker_client import Completed, GitHubWorker, GitHubWorkerError, Refused, autocommit, wire
 from github_worker_client.testing import StandInWorker
 from tests.conftest import WRITE_TOKEN

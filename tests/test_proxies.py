@@ -9,9 +9,9 @@ import pytest
 
 from github_worker.contract import ModelCredentials, RepositoryUrl
 from github_worker.errors import JobError
-from github_worker.git.unborn import default_branch
-from github_worker.github.api import connected
-from github_worker.github.messages import FullName, pull_request
+from github_worker.git.clone import default_branch
+from github_worker.github.client import open_github
+from github_worker.github.requests import FullName, pull_request
 from github_worker.naming import Namer
 from github_worker.progress import Report
 from github_worker.redaction import Secret
@@ -59,7 +59,7 @@ async def test_the_model_is_asked_through_it(proxied: dict[str, str], proxy: Pro
 async def test_github_is_asked_through_it(proxied: dict[str, str], proxy: Proxy) -> None:
     """The proxy refuses, so the job's error says that GitHub cannot be reached."""
     settings = from_env(proxied | {"GITHUB_API_URL": "https://api.example", "JOB_TIMEOUT": "2"})
-    async with connected(settings, Secret("token-0123456789"), Report(lambda event: None)) as github:
+    async with open_github(settings, Secret("token-0123456789"), Report(lambda event: None)) as github:
         with pytest.raises(JobError) as raised:
             await github.send(pull_request(FullName("octo", "demo"), 1))
     assert set(proxy.lines) == {"CONNECT api.example:443 HTTP/1.1"}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import methodcaller
 
-from github_worker.git.wildmatch import anchored, compiled, is_literal
+from github_worker.git.patterns import anchored, compiled, is_literal
 
 NAMES = frozenset({b"text", b"eol", b"crlf", b"ident", b"working-tree-encoding", b"filter"})
 

@@ -41,7 +41,7 @@ def write_worktree(repository: Repository, oid: str) -> list[tuple[str, str]]:
 def check_out(repository: Repository, oid: str) -> None:
     """Bring index and files to a commit; raise MergeConflict, with nothing touched, if work were lost."""
     refresh(repository)
-    repository.left = repository.left or repository.head
+    repository.previous_head = repository.previous_head or repository.head
     changed = _changed(repository, repository.head, oid)
     outside = _outside(repository, changed)
     inside = [path for path in changed if path not in outside] if outside else None
@@ -60,23 +60,23 @@ def check_out(repository: Repository, oid: str) -> None:
 def fast_forward(repository: Repository, branch: str, to: str) -> None:
     """Move a branch that HEAD is on, its index and its files forward; raise MergeConflict."""
     check_out(repository, to)
-    repository.point(branch, to, "pull: Fast-forward")
+    repository.set_branch(branch, to, "pull: Fast-forward")
 
 
-def settle(repository: Repository, left: str | None, tip: str) -> None:
+def reset_index(repository: Repository, previous_head: str | None, tip: str) -> None:
     """Let the index be that of HEAD's commit `tip`, so that files which differ from it show as changes.
 
-    Files that are still as in `left` become what they are in `tip`; all others stay as they are.
+    Files that are still as in `previous_head` become what they are in `tip`; all others stay as they are.
     """
     tree = repository.commit(tip).tree
     skipped = {entry.path for entry in _entries(repository) if entry.skips_worktree}
-    if left is not None:
-        changed = _changed(repository, left, tip)
+    if previous_head is not None:
+        changed = _changed(repository, previous_head, tip)
         if paths := [path for path in _beyond_no_link(repository.folder, changed) if path not in skipped]:
             refresh(repository)
-            repository.point(repository.branch, left, "checkout: moving")
+            repository.set_branch(repository.branch, previous_head, "checkout: moving")
             native.check_out(repository.libgit2, tree, _UNTOUCHED, paths)
-            repository.point(repository.branch, tip, "checkout: moved")
+            repository.set_branch(repository.branch, tip, "checkout: moved")
             _Files(repository).finish(paths)
     index = repository.libgit2.index
     index.read_tree(tree)

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import re
+import ssl
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
 from msgspec import Struct
 
+from github_worker import __version__
+from github_worker.contract import RepositoryUrl, is_branch_name, origin_of
+from github_worker.errors import UnsupportedRepository
 from github_worker.git.remote import RemoteHeads
 from github_worker.git.repository import Repository
+from github_worker.redaction import Secret, scrub
+from github_worker.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
 
 _UNBORN = "main"  # what an empty repository is given when it names nothing itself
 
@@ -42,6 +58,103 @@ def fetch(repository: Repository, choice: Choice, *, depth: int | None, all_bran
     why = f"clone: from {repository.remote.url}"
     repository.start(choice.branch, None)
     if at := repository.tracked(choice.branch):
-        repository.point(choice.branch, at, why)
+        repository.set_branch(choice.branch, at, why)
     if choice.default and repository.tracked(choice.default):
         repository.default_to(choice.default, why)
+
+
+logger = logging.getLogger(__name__)
+
+_ASK = "/info/refs?service=git-upload-pack"
+_LIST = b"0014command=ls-refs\n0001000csymrefs\n000bunborn\n0014ref-prefix HEAD\n0000"
+_SIZE = re.compile(rb"[0-9a-fA-F]{4}")
+_HEAD = re.compile(rb"unborn HEAD symref-target:refs/heads/(.+)")
+_HOPS = 3
+_LONGEST = 64 * 1024  # bytes of an answer
+
+
+async def default_branch(url: RepositoryUrl, token: Secret | None, settings: Settings) -> str | None:
+    """Return the branch that an empty repository's HEAD names, or None where the server does not tell.
+
+    The token goes to the repository's own origin, and only where it is asked for. Raises
+    UnsupportedRepository for a repository that names objects by SHA-256.
+    """
+    import httpx  # noqa: PLC0415 (few repositories are empty)
+
+    proxy = settings.proxy_for(str(url))
+    try:
+        async with (
+            asyncio.timeout(settings.git_timeout),
+            httpx.AsyncClient(
+                headers={"User-Agent": f"github-worker/{__version__} git", "Git-Protocol": "version=2"},
+                timeout=settings.git_timeout,
+                verify=ssl.create_default_context(),
+                proxy=proxy.reveal() if proxy else None,
+                trust_env=False,
+            ) as http,
+        ):
+            return await _ask(http, str(url), token)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
+        logger.info("the empty repository's default is not known: %s", scrub(f"{error!r}"))
+        return None
+
+
+async def _ask(http: httpx.AsyncClient, base: str, token: Secret | None) -> str | None:
+    base, capabilities = await _capabilities(http, base, token)
+    if b"object-format=sha256" in capabilities:
+        raise UnsupportedRepository("The repository names objects by SHA-256, which is not supported")
+    if not any(re.match(rb"ls-refs=.*\bunborn\b", line) for line in _lines(capabilities)):
+        return None
+    request = http.build_request(
+        "POST",
+        f"{base}/git-upload-pack",
+        content=_LIST,
+        headers={"Content-Type": "application/x-git-upload-pack-request"},
+    )
+    response, body = await _send(http, request)
+    found = [match for line in _lines(body) if (match := _HEAD.fullmatch(line))]
+    if response.status_code != 200 or not found:
+        return None
+    branch = found[0][1].decode(errors="replace")
+    return branch if is_branch_name(branch) else None
+
+
+async def _capabilities(http: httpx.AsyncClient, base: str, token: Secret | None) -> tuple[str, bytes]:
+    """Return what the server can do, and where the repository is now."""
+    url = base + _ASK
+    for _ in range(_HOPS):
+        response, body = await _send(http, http.build_request("GET", url))
+        if response.status_code == 401 and token is not None and http.auth is None:
+            http.auth = ("x-access-token", token.reveal())
+        elif response.has_redirect_location:
+            url = _within(origin_of(base), urljoin(url, response.headers["Location"]))
+        else:
+            break
+    return url.removesuffix(_ASK), body if response.status_code == 200 else b""
+
+
+def _within(origin: str, url: str) -> str:
+    if origin_of(url) != origin:
+        raise ValueError(f"it redirects to {origin_of(url)}")
+    return url
+
+
+async def _send(http: httpx.AsyncClient, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+    response, body = await http.send(request, stream=True), b""
+    try:
+        async for piece in response.aiter_bytes():
+            body += piece
+            if len(body) > _LONGEST:
+                break
+    finally:
+        await response.aclose()
+    return response, body
+
+
+def _lines(body: bytes) -> Iterator[bytes]:
+    """Yield the text of each pkt-line, until one is none."""
+    at = 0
+    while match := _SIZE.match(body, at):
+        size = max(int(match[0], 16), 4)  # flush and delimiter are shorter than what tells so
+        yield body[at + 4 : at + size].removesuffix(b"\n")
+        at += size

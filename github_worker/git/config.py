@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
 
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import UnsupportedRepository
-from github_worker.git.config_syntax import variables
+from github_worker.git.patterns import SparseCheckout
 
 # What changes how a file's bytes become a blob, so that libgit2 takes no file for an edited one that is not.
 _KEPT = ("filemode", "autocrlf", "eol", "symlinks")
@@ -128,3 +133,100 @@ def _value_of(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_PASSED_OVER = re.compile(r"[ \t\r\n]+|[#;][^\n]*")
+_SECTION = re.compile(r'\[([A-Za-z0-9.-]*)(?:[ \t\r]+"((?:[^"\\\n]|\\[^\n])*+)")?\]')
+_ESCAPE = r"\\[\ntbn\"\\]"
+_VARIABLE = re.compile(
+    r"([A-Za-z][A-Za-z0-9-]*)[ \t]*"
+    rf'(?:=((?:"(?:[^"\\\n]|{_ESCAPE})*+"|{_ESCAPE}|[^"\\\n#;])*+)(?:[#;][^\n]*)?)?(?:\n|\Z)'
+)
+_PART = re.compile(r'([ \t\r]+)|"((?:[^"\\]|\\[\s\S])*)"|((?:[^" \t\r\\]|\\[\s\S])+)')
+_BACKSLASH = re.compile(r"\\([\s\S])")
+_ESCAPED = {"n": "\n", "t": "\t", "b": "\b", "\n": ""}
+
+
+def variables(text: str) -> Iterator[tuple[str, str]]:
+    """Yield `section.name` or `section.subsection.name`, and the value; a name without one is `true`.
+
+    Ends where git would refuse the file; includes are not followed.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n") + "\n"
+    prefix, at = "", 0
+    while found := _SECTION.match(text, at) or _VARIABLE.match(text, at) or _PASSED_OVER.match(text, at):
+        at = found.end()
+        if found.re is _SECTION:
+            prefix = _prefix(found[1], found[2])
+        elif found.re is _VARIABLE:
+            yield prefix + found[1].lower(), "true" if found[2] is None else _value(found[2])
+
+
+def _prefix(name: str, subsection: str | None) -> str:
+    plain = "" if subsection is None else _BACKSLASH.sub(r"\1", subsection) + "."
+    return f"{name.lower()}.{plain}"
+
+
+def _value(raw: str) -> str:
+    """Return the value without its quotes and the white space around it."""
+    value = pending = ""
+    for space, quoted, plain in _PART.findall(raw):
+        if space:
+            pending += space if value else ""
+        else:
+            value += pending + _BACKSLASH.sub(_meant, quoted or plain)
+            pending = ""
+    return value
+
+
+def _meant(escape: re.Match[str]) -> str:
+    return _ESCAPED.get(escape[1], escape[1])
+
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """What git-config(1) calls core.fileMode, core.symlinks and so on, and the texts of `info/`."""
+
+    filemode: bool = True
+    symlinks: bool = True
+    ignore_case: bool = False
+    autocrlf: str | None = None
+    eol: str | None = None
+    refuses_conversion: bool = False  # core.safecrlf: where text would not come back as it is
+    sparse: SparseCheckout = SparseCheckout(None)
+    exclude: bytes = b""
+    attributes: bytes = b""
+
+    @property
+    def may_convert(self) -> bool:
+        """Whether text may be converted without any attribute that says so."""
+        return (self.autocrlf or "false").lower() not in {"false", "no", "off", "0", ""}
+
+
+def rules_of(git: Path, config: RepositoryConfig, sparse_checkout: bytes | None) -> Rules:
+    """Read the rules of the worktree whose `.git` folder is given.
+
+    `sparse_checkout` is the content of `info/sparse-checkout`, which is obeyed where the config says so.
+    """
+    is_sparse = config.is_true("core.sparsecheckout")
+    return Rules(
+        filemode=config.is_true("core.filemode", default=True),
+        symlinks=config.is_true("core.symlinks", default=True),
+        ignore_case=config.is_true("core.ignorecase"),
+        autocrlf=config.get("core.autocrlf"),
+        eol=config.get("core.eol"),
+        refuses_conversion=config.is_true("core.safecrlf"),
+        sparse=SparseCheckout(sparse_checkout if is_sparse else None),
+        exclude=_read(git / "info" / "exclude"),
+        attributes=_read(git / "info" / "attributes"),
+    )
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with open(file, "rb", opener=lambda name, _: os.open(name, _READ)) as content:
+            return content.read()
+    except OSError:
+        return b""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from github_worker.git.attributes import Value
 from github_worker.git.encodings import from_utf8, is_utf8, to_utf8
@@ -235,3 +236,25 @@ def _is_binary(data: bytes) -> bool:
 
 def _has_crlf(blob: bytes | None) -> bool:
     return blob is not None and b"\r\n" in blob and not _is_binary(blob)
+
+
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n(?:[a-z0-9.-]+ [^\n]*\n)*oid sha256:[0-9a-f]{64}\n"
+    rb"size [0-9]+\n"
+)
+_LONGEST = 1024  # bytes of a pointer
+
+
+def is_lfs_pointer(data: bytes) -> bool:
+    """Tell whether a file's content is a pointer, as it is where no `git lfs pull` has run."""
+    return len(data) < _LONGEST and _POINTER.fullmatch(data) is not None
+
+
+def lfs_pointer(file: Path | bytes, size: int) -> bytes:
+    """Return the pointer that stands in a commit for the content of `file`."""
+    with open(file, "rb", buffering=0) as content:
+        digest = hashlib.file_digest(content, "sha256")
+    return b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n" % (
+        digest.hexdigest().encode(),
+        size,
+    )

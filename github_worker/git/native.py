@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Sequence
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pygit2
+from isal import isal_zlib
 from msgspec import Struct
 from pygit2.callbacks import git_checkout_options
-from pygit2.enums import CheckoutStrategy
+from pygit2.enums import CheckoutStrategy, ConfigLevel
 from pygit2.ffi import C, ffi
+
+from github_worker import __version__
+from github_worker.archive.contents import blob_id
+from github_worker.errors import (
+    AuthenticationFailed,
+    JobError,
+    PermissionDenied,
+    PushRejected,
+    RateLimited,
+    RemoteUnavailable,
+    RepositoryNotFound,
+    SessionCorrupt,
+    UnsupportedRepository,
+)
+from github_worker.redaction import scrub
+from github_worker.scratch import is_disk_full, no_room
 
 _SKIP_WORKTREE = 1 << 14  # GIT_INDEX_ENTRY_SKIP_WORKTREE
 _NANO = 10**9
@@ -63,3 +85,131 @@ def _entry(index: pygit2.Index, path: bytes) -> Any:
 def _signed(seconds: int) -> int:
     seconds &= _MASK
     return seconds - 2**32 if seconds >= 2**31 else seconds
+
+
+_LEVELS = (ConfigLevel.PROGRAMDATA, ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL)
+
+
+def isolate(timeout: float) -> None:
+    """Cut libgit2 off from the machine's configuration; `timeout` is seconds without a byte from a server."""
+    for level in _LEVELS:
+        pygit2.settings.search_path[level] = ""
+    pygit2.settings.homedir = ""
+    pygit2.settings.owner_validation = False  # what would be validated was written by this process
+    pygit2.settings.server_connect_timeout = pygit2.settings.server_timeout = round(timeout * 1000)
+    pygit2.settings.user_agent_product = f"github-worker/{__version__} git"
+
+
+_STATUS = re.compile(r"unexpected http status code: (\d{3})")
+_AUTHENTICATION = re.compile(
+    r"authentication (?:required|replays|that we)|no callback set|unsupported authentication"
+    r"|too many redirects"
+)
+_DENIED = re.compile(r"permission|denied|not authorized|write access|protected|scope", re.IGNORECASE)
+_SILENT = re.compile(r"timed out", re.IGNORECASE)
+_NOT_SMART = "it does not answer as one over smart HTTP, and the dumb protocol is not supported"
+# What a git server is for good, by libgit2's words for it.
+_UNSUPPORTED = {
+    "unknown remote object format": "its repository names objects by SHA-256, which is not supported",
+    "invalid content-type": _NOT_SMART,
+    "no content-type header": _NOT_SMART,
+    "error parsing REF pkt-line": "it speaks version 2 of git's protocol alone, which is not supported",
+    # libgit2 takes an answer with neither Content-Length nor chunks for an empty one.
+    "could not read refs": "it does not say how long its answers are (HTTP/1.0), which is not supported",
+}
+_PATH = re.compile(r"'(.*)'|symlink (.*): ", re.DOTALL)
+_SHOWN = 200  # characters of a path
+
+
+class RemoteFaltered(RemoteUnavailable):
+    """The git server failed in a way that may be over in a moment."""
+
+
+_STATUS_ERRORS: dict[str, type[JobError]] = {
+    "401": AuthenticationFailed,
+    "403": PermissionDenied,
+    "404": RepositoryNotFound,
+    "413": PushRejected,
+    "429": RateLimited,
+}
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Turn what a network call of libgit2 raises into a JobError."""
+    try:
+        yield
+    except (pygit2.GitError, OSError, ValueError, KeyError) as error:
+        message = scrub(str(error))
+        if is_disk_full(message):
+            raise no_room() from error
+        raise decipher(message) from error
+
+
+@contextmanager
+def translate_damage() -> Iterator[None]:
+    """Turn what libgit2 raises at the session's own repository into a JobError."""
+    try:
+        yield
+    except pygit2.GitError as error:
+        message = scrub(str(error))
+        if is_disk_full(message):
+            raise no_room() from error
+        if "invalid path" in message or os.strerror(errno.ENAMETOOLONG) in message:
+            raise UnsupportedRepository(
+                f"The repository has a path that no checkout can make: {_path(message)}"
+            ) from error
+        if "unsupported" in message:
+            raise UnsupportedRepository(f"The repository cannot be worked in: {message}") from error
+        raise SessionCorrupt(f"The session's repository is damaged: {message}") from error
+
+
+def decipher(message: str) -> JobError:
+    """Tell from libgit2's words what went wrong with a remote."""
+    for words, meaning in _UNSUPPORTED.items():
+        if words in message:
+            return UnsupportedRepository(f"The git server cannot be worked with: {meaning} ({message})")
+    return _kind(message)(f"The git server: {message}")
+
+
+def _kind(message: str) -> type[JobError]:
+    if status := _STATUS.search(message):
+        faltered = RemoteFaltered if status[1].startswith("5") else RemoteUnavailable
+        return _STATUS_ERRORS.get(status[1], faltered)
+    if _AUTHENTICATION.search(message):
+        return AuthenticationFailed
+    return RemoteUnavailable if _SILENT.search(message) else RemoteFaltered
+
+
+def _path(message: str) -> str:
+    match = _PATH.search(message)
+    path = (match[1] or match[2]) if match else message
+    return path if len(path) <= _SHOWN else f"{path[:_SHOWN]}…"
+
+
+def is_denial(reason: str) -> bool:
+    """Tell whether a remote's reason for refusing a ref is about rights."""
+    return _DENIED.search(reason) is not None
+
+
+_LEVEL = 1
+
+
+def write_blob(git: Path, data: bytes) -> bytes:
+    """Write a blob below a `.git` folder, if it is not there, and return its id, twenty bytes.
+
+    libgit2's own function takes four times as long and holds the GIL, so that `/health` would wait.
+    """
+    oid = blob_id(data)
+    name = oid.hex()
+    folder = git / "objects" / name[:2]
+    file = folder / name[2:]
+    if not file.exists():
+        folder.mkdir(exist_ok=True)
+        deflater = isal_zlib.compressobj(_LEVEL)
+        parts = (deflater.compress(b"blob %d\0" % len(data)), deflater.compress(data), deflater.flush())
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="tmp_obj_", delete=False) as new:
+            new.writelines(parts)
+            os.fchmod(new.fileno(), 0o444)
+        os.replace(new.name, file)
+    return oid

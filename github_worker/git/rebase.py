@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 import pygit2
-from pygit2.enums import DiffOption, FileMode, MergeFlag, ObjectType
+from pygit2.enums import DiffOption, FileMode, MergeFlag, ObjectType, SortMode
 
 from github_worker.errors import PushConflict
-from github_worker.git import lines, upstream
+from github_worker.git import lines
 from github_worker.git.attributes import Attributes
 from github_worker.git.checkout import check_out
-from github_worker.git.copies import copy
-from github_worker.git.renames import REGULAR, Change, Edit, File, plan, three_way
+from github_worker.git.renames import REGULAR, Change, Edit, File, Similarity, plan, three_way
 from github_worker.git.repository import Repository
-from github_worker.git.similarity import Similarity
 
 _FLAGS = DiffOption.INCLUDE_TYPECHANGE | DiffOption.SKIP_BINARY_CHECK
 _NO_RENAMES = MergeFlag(0)
@@ -31,16 +30,16 @@ def replay(repository: Repository, branch: str, onto: str) -> str:
     Raises PushConflict, with nothing moved, where git would, and where what git does is not certain.
     """
     tip = onto
-    for commit in upstream.missing(repository, branch, onto):
+    for commit in missing_commits(repository, branch, onto):
         tip = _pick(repository, commit, tip)
     check_out(repository, tip)
-    repository.point(branch, tip, "rebase: finished")
+    repository.set_branch(branch, tip, "rebase: finished")
     return tip
 
 
 def _pick(repository: Repository, commit: pygit2.Commit, onto: str) -> str:
     """Make a commit again on top of `onto`; one that changes nothing any more is left out."""
-    base, head = upstream.parent_tree(repository, commit), repository.commit(onto).tree
+    base, head = parent_tree(repository, commit), repository.commit(onto).tree
     if commit.tree.id == base.id:
         tree = head.id
     else:
@@ -175,3 +174,131 @@ def _paths(merged: pygit2.Index) -> set[str]:
 def _conflict(what: str, paths: set[str] | frozenset[str]) -> PushConflict:
     first = ", ".join(sorted(paths)[:_SHOWN])
     return PushConflict(f"{what}: {first}{' …' if len(paths) > _SHOWN else ''}")
+
+
+_SPACES = b" \t\r\n"
+_NO_COMMIT = "0" * 40
+
+Patch = tuple[object, ...]
+
+
+def missing_commits(repository: Repository, branch: str, onto: str) -> list[pygit2.Commit]:
+    """Return the branch's commits to put on top of `onto`, oldest first.
+
+    Merges are left out, what they merged is not; so is what `onto` has as a commit of its own that changes
+    the same, and what the remote's branch had once and dropped.
+    """
+    tip = repository.tip(branch)
+    if tip is None:
+        return []
+    since = _fork_point(repository, branch, tip, onto) or onto
+    commits = list(_walk(repository, tip, since))
+    applied = _applied(repository, commits, _walk(repository, since, tip))
+    return [commit for commit in commits if commit.id not in applied]
+
+
+def parent_tree(repository: Repository, commit: pygit2.Commit) -> pygit2.Tree:
+    """Return the tree that a commit changed, an empty one for the first."""
+    if commit.parents:
+        return commit.parents[0].tree
+    libgit2 = repository.libgit2
+    return libgit2[libgit2.TreeBuilder().write()].peel(pygit2.Tree)
+
+
+def _walk(repository: Repository, tip: str, hidden: str) -> Iterator[pygit2.Commit]:
+    walker = repository.libgit2.walk(tip, SortMode.TOPOLOGICAL | SortMode.REVERSE)
+    walker.hide(hidden)
+    return (commit for commit in walker if len(commit.parent_ids) < 2)
+
+
+def _fork_point(repository: Repository, branch: str, tip: str, onto: str) -> str | None:
+    """Return where the branch left the remote's one, if that has dropped the commit since.
+
+    The reference log knows what the remote's branch was at; its last entry is the fetch of `onto`.
+    """
+    seen = [oid for oid in _history(repository, branch, onto) if oid in repository.libgit2]
+    if not seen:
+        return None
+    base = repository.libgit2.merge_base_many([tip, *seen])
+    set_branch = None if base is None else str(base)
+    return set_branch if set_branch in seen and not repository.is_ancestor(set_branch, onto) else None
+
+
+def _history(repository: Repository, branch: str, onto: str) -> list[str]:
+    """Return what the remote's branch was at before `onto` was fetched."""
+    reference = repository.libgit2.references.get(f"refs/remotes/origin/{branch}")
+    log = list(reference.log()) if reference else []
+    if not log:
+        return []
+    fetched = str(log[0].oid_new) == onto
+    oids = [str(entry.oid_new) for entry in log[fetched:]] + [str(log[-1].oid_old)]
+    return [oid for oid in dict.fromkeys(oids) if oid != _NO_COMMIT]
+
+
+def _applied(
+    repository: Repository, commits: list[pygit2.Commit], others: Iterator[pygit2.Commit]
+) -> set[pygit2.Oid]:
+    """Return the commits whose change is that of one of the others, apart from spaces and line numbers."""
+    diffs = [(commit.id, _diff(repository, commit)) for commit in commits]
+    waiting = [(oid, diff, _names(diff)) for oid, diff in diffs if len(diff)]
+    sizes = {len(diff) for _, diff, _ in waiting}
+    found: set[pygit2.Oid] = set()
+    for other in others if waiting else ():
+        diff = _diff(repository, other)
+        if len(diff) in sizes and (alike := [one for one in waiting if one[2] == _names(diff)]):
+            patches = _patches(diff)
+            found |= {oid for oid, one, _ in alike if _patches(one) == patches}
+    return found
+
+
+def _diff(repository: Repository, commit: pygit2.Commit) -> pygit2.Diff:
+    return parent_tree(repository, commit).diff_to_tree(commit.tree)
+
+
+def _names(diff: pygit2.Diff) -> list[Patch]:
+    return [
+        (_squeezed(delta.new_file.raw_path), int(delta.old_file.mode), int(delta.new_file.mode))
+        for delta in diff.deltas
+    ]
+
+
+def _patches(diff: pygit2.Diff) -> list[Patch]:
+    """Return what identifies a change, as patch-ids.c and `diff_get_patch_id` do: lines without spaces."""
+    return [_identity(patch) for patch in diff if patch is not None]
+
+
+def _identity(patch: pygit2.Patch) -> Patch:
+    delta = patch.delta
+    if delta.is_binary:
+        return delta.old_file.id, delta.new_file.id
+    lines = (line for hunk in patch.hunks for line in hunk.lines if line.origin in " +-")
+    return (_squeezed(b"".join(line.origin.encode() + line.raw_content for line in lines)),)
+
+
+def _squeezed(text: bytes) -> bytes:
+    return text.translate(None, _SPACES)
+
+
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_BLANK_LINES = re.compile(rb"\A(?:[ \t\n\v\f\r]*\n)*")
+
+
+def copy(raw: bytes, tree: str, parent: str, committer: bytes) -> bytes:
+    """Return the object that has the author and the message of the commit `raw`, in UTF-8.
+
+    Signatures and other headers are of the old commit and stay behind, as do blank lines before the message.
+    """
+    header, _, message = _utf8(raw).partition(b"\n\n")
+    author = next(line for line in header.split(b"\n") if line.startswith(b"author "))
+    head = [f"tree {tree}".encode(), f"parent {parent}".encode(), author, b"committer " + committer, b"", b""]
+    return b"\n".join(head) + _BLANK_LINES.sub(b"", message.partition(b"\0")[0])
+
+
+def _utf8(raw: bytes) -> bytes:
+    """Convert from the encoding that the commit names; what is not UTF-8 then is taken for Latin-1."""
+    encoding = re.search(rb"^encoding (.+)$", raw.partition(b"\n\n")[0], re.MULTILINE)
+    try:
+        text = raw.decode(encoding[1].decode() if encoding else "utf-8")
+    except (LookupError, UnicodeDecodeError):
+        text = raw.decode("utf-8", "surrogateescape")
+    return _NOT_UTF8.sub(lambda found: chr(ord(found[0]) - 0xDC00), text).encode()

@@ -23,7 +23,7 @@ from github_worker.errors import (
     PushRejected,
     RemoteUnavailable,
 )
-from github_worker.git.errors import RemoteFaltered, is_denial, translated
+from github_worker.git.native import RemoteFaltered, is_denial, translate_errors
 from github_worker.redaction import Secret, scrub
 from github_worker.retry import retried
 
@@ -103,7 +103,7 @@ class Remote:
     def _connection(self) -> Iterator[pygit2.Remote]:
         """Yield the remote, and connect anew after a failure: a broken connection would be used again."""
         try:
-            with translated():
+            with translate_errors():
                 yield self._remote
         except JobError:
             self._remote = self._repository.remotes["origin"]
@@ -161,7 +161,7 @@ class Remote:
         # pygit2's own callback decodes each packet by itself, and fails where one ends within a character.
         listener = ffi.callback("git_transport_message_cb", callbacks.listen)
         origin = self._repository.remotes["origin"]
-        with translated(), git_push_options(callbacks) as payload:
+        with translate_errors(), git_push_options(callbacks) as payload:
             options = payload.push_options
             options.callbacks.sideband_progress = listener
             options.proxy_opts.type = C.GIT_PROXY_AUTO

@@ -19,10 +19,9 @@ from github_worker.errors import (
     UnsupportedRepository,
 )
 from github_worker.git import index_file
-from github_worker.git.config import RepositoryConfig
+from github_worker.git.config import RepositoryConfig, Rules, rules_of
 from github_worker.git.index_file import IsUnchanged
 from github_worker.git.remote import Remote
-from github_worker.git.rules import Rules, rules_of
 from github_worker.redaction import Secret, scrub
 
 _UNFINISHED = {
@@ -58,7 +57,9 @@ class Repository:
         self.folder = folder
         self.committer = committer
         self.rules = rules or Rules()
-        self.left: str | None = None  # the commit that the files were at before `check_out` moved them
+        self.previous_head: str | None = (
+            None  # the commit that the files were at before `check_out` moved them
+        )
         self.libgit2 = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
         self.libgit2.set_ident(committer.name, committer.email)
         self.remote = Remote(self.libgit2, url, token)
@@ -175,14 +176,14 @@ class Repository:
     def start(self, branch: str, at: str | None) -> None:
         """Put HEAD on a new branch at a commit, leaving index and files as they are."""
         if at is not None:
-            self.point(branch, at, "branch: Created")
+            self.set_branch(branch, at, "branch: Created")
         self.libgit2.set_head(f"refs/heads/{branch}")
 
-    def point(self, branch: str, to: str, why: str) -> None:
+    def set_branch(self, branch: str, to: str, why: str) -> None:
         """Set a local branch to a commit, leaving index and files as they are; `why` goes to the reflog."""
         self._set(f"refs/heads/{branch}", to, why)
 
-    def saw(self, branch: str, at: str) -> None:
+    def set_tracking(self, branch: str, at: str) -> None:
         """Remember what the remote's branch is at."""
         self._set(f"refs/remotes/origin/{branch}", at, "update by push")
 
@@ -193,7 +194,7 @@ class Repository:
     def _set(self, name: str, to: str, why: str) -> None:
         self.libgit2.create_reference(name, to, force=True, message=why)
 
-    def receive(self, other: Repository, branch: str, tip: str) -> bool:
+    def import_branch(self, other: Repository, branch: str, tip: str) -> bool:
         """Move a branch to a commit of another repository, and tell whether it was not there yet.
 
         Raises SessionConflict if the branch has commits of its own.
@@ -204,7 +205,7 @@ class Repository:
             return False
         if ours is not None and not self.is_ancestor(ours, tip):
             raise SessionConflict(f"Another writer committed to {branch} meanwhile")
-        self.point(branch, tip, "commit: carried over")
+        self.set_branch(branch, tip, "commit: carried over")
         return True
 
 

@@ -17,14 +17,14 @@ import pygit2
 from msgspec import Struct
 from pygit2.enums import FileMode
 
-from github_worker.contents import blob_id
+from github_worker.archive.contents import blob_id
 from github_worker.errors import FileTooLarge, UnsupportedRepository
-from github_worker.git import index_file, lfs, native
+from github_worker.git import index_file, native
 from github_worker.git.attributes import Attributes
-from github_worker.git.conversion import CannotConvert, Conversion, conversion
-from github_worker.git.ignore import IgnoreRules
+from github_worker.git.conversion import CannotConvert, Conversion, conversion, is_lfs_pointer, lfs_pointer
 from github_worker.git.index_file import Entry
-from github_worker.git.loose import write_blob
+from github_worker.git.native import write_blob
+from github_worker.git.patterns import IgnoreRules
 from github_worker.git.repository import Repository
 
 MAX_FILE_BYTES = 100 * 1024 * 1024  # GitHub refuses larger ones
@@ -238,10 +238,10 @@ class _Worktree:
             data = self._read(path, status)
             if self._has(oid := blob_id(data)):
                 return oid
-            if name == b"lfs" and lfs.is_pointer(data):
+            if name == b"lfs" and is_lfs_pointer(data):
                 return self._stored(data)
         if name == b"lfs":
-            pointer = blob_id(lfs.pointer_to(self._root + path, status.st_size))
+            pointer = blob_id(lfs_pointer(self._root + path, status.st_size))
             if self._has(pointer):
                 return pointer
         raise UnsupportedRepository(

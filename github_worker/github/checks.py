@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from github_worker.github.answers import Branch, CheckRun, CommitStatus, Rule
+from github_worker.github.responses import Branch, CheckRun, CommitStatus, Rule
 
 State = Literal["pending", "passed", "failed"]
 _PASSED = {"success", "neutral", "skipped"}  # what GitHub takes for a pass of a required check

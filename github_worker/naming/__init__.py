@@ -1,8 +1,8 @@
 """Names for sessions, messages for commits, texts for pull requests; a model's, where there is one."""
 
-from github_worker.naming.changes import CommitContext, PullRequestContext
 from github_worker.naming.keys import secrets
 from github_worker.naming.namer import CommitMessage, Named, Namer, PullRequestText, preload
+from github_worker.naming.prompts import CommitContext, PullRequestContext
 
 __all__ = [
     "CommitContext",

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from github_worker.changes import Change
 from github_worker.naming import words
-from github_worker.naming.changes import is_large
+from github_worker.naming.prompts import is_large
 
 MAX_SUBJECT = 72
 _MAX_LISTED = 20

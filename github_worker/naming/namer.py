@@ -10,9 +10,8 @@ from msgspec import Struct
 
 from github_worker.naming import answers, fallback, keys, prompts
 from github_worker.naming.answers import NoAnswer
-from github_worker.naming.changes import CommitContext, PullRequestContext
 from github_worker.naming.keys import Key
-from github_worker.naming.prompts import Prompt
+from github_worker.naming.prompts import CommitContext, Prompt, PullRequestContext
 from github_worker.redaction import Secret, scrub
 from github_worker.settings import Settings
 

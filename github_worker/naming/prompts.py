@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from github_worker.changes import Change
 from github_worker.credentials import mask
-from github_worker.naming.changes import (
-    CommitContext,
-    PullRequestContext,
-    is_generated,
-    is_large,
-    printable,
-)
-from github_worker.naming.diffs import excerpt
 from github_worker.redaction import scrub
 
 _MAX_REQUEST = 8_000
@@ -128,3 +120,92 @@ def _tagged(tag: str, text: str) -> str:
     # The text may have neither the closing tag, nor half of a surrogate pair, which UTF-8 cannot say.
     text = re.sub(rf"</(?=\s*{tag})", r"<\\/", text.encode(errors="replace").decode(), flags=re.IGNORECASE)
     return f"<{tag}>\n{text}\n</{tag}>"
+
+
+_LARGE_FILES = 5
+_LARGE_LINES = 100
+
+_LOCK_FILE = re.compile(
+    r"(?:^|/)(?:[^/]*[.-]lock(?:\.(?:json|yaml|hcl))?|npm-shrinkwrap\.json|bun\.lockb|go\.sum"
+    r"|packages\.lock\.json|Package\.resolved|gradle\.lockfile)$",
+    re.IGNORECASE,
+)
+_GENERATED = re.compile(
+    r"(?:^|/)(?:dist|node_modules|vendor|third_party|__snapshots__|__pycache__|\.next|\.nuxt)/"
+    r"|\.min\.(?:js|css|mjs)$|\.(?:map|snap|svg|ipynb)$|\.bundle\.js$"
+    r"|\.pb\.(?:go|cc|h)$|_pb2(?:_grpc)?\.pyi?$|\.g\.dart$|\.generated\.\w+$|\.designer\.cs$",
+    re.IGNORECASE,
+)
+
+
+class CommitContext(Struct, frozen=True):
+    """What a commit's message is made from.
+
+    `patches` are paths with their unified diffs. They are taken one by one in the event loop's thread, no
+    more of them than the prompt has room for; what taking them raises comes through. `recent_subjects` are
+    those of the branch's last commits, newest first.
+    """
+
+    changes: tuple[Change, ...]
+    patches: Iterable[tuple[str, str]]
+    recent_subjects: tuple[str, ...]
+
+
+class PullRequestContext(Struct, frozen=True):
+    """What a pull request's title and body are made from; `messages` are its commits', oldest first."""
+
+    messages: tuple[str, ...]
+    changes: tuple[Change, ...]
+    patches: Iterable[tuple[str, str]]
+    recent_titles: tuple[str, ...] = ()
+
+
+def is_large(changes: tuple[Change, ...]) -> bool:
+    """Tell whether a change needs more than a subject to be described."""
+    return len(changes) > _LARGE_FILES or sum(change.lines for change in changes) > _LARGE_LINES
+
+
+def is_generated(path: str) -> bool:
+    """Tell whether a program wrote the file, so that its diff says nothing that another file's does not."""
+    return bool(_LOCK_FILE.search(path) or _GENERATED.search(path))
+
+
+def printable(path: str) -> str:
+    """Return the path as one line: with escapes where it holds a newline or other controls."""
+    return path if path.isprintable() else ascii(path)
+
+
+PER_FILE = 3_000
+TOTAL = 16_000
+_LONGEST_LINE = 300
+
+
+def excerpt(patches: Iterable[tuple[str, str]], per_file: int = PER_FILE, total: int = TOTAL) -> str:
+    """Join the patches of files that people write, secrets masked; the budgets are in characters.
+
+    No more patches are taken from the iterable than there is room for.
+    """
+    parts: list[str] = []
+    for path, patch in patches:
+        if is_generated(path) or not patch:
+            continue
+        parts.append(cut(f"=== {printable(path)}\n{patch}", min(per_file, total)))
+        total -= len(parts[-1]) + 1
+        if total < _LONGEST_LINE:
+            break
+    return "\n".join(parts)
+
+
+def cut(patch: str, limit: int) -> str:
+    """Keep the lines of a patch that fit into `limit` characters, secrets masked."""
+    # Masked before it is cut, as half a secret is not known for one; of a huge patch only the beginning.
+    whole_lines = patch if len(patch) <= 4 * limit else patch[: 4 * limit].rpartition("\n")[0]
+    kept, left = [], limit - len("\n…")
+    for line in mask(scrub(whole_lines)).splitlines():
+        shown = line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
+        left -= len(shown) + 1
+        if left < 0:
+            kept.append("…")
+            break
+        kept.append(shown)
+    return "\n".join(kept)

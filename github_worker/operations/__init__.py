@@ -16,8 +16,7 @@ from github_worker.contract import (
     Request,
     Result,
 )
-from github_worker.disk import failures_translated
-from github_worker.git.errors import damage_translated
+from github_worker.git.native import translate_damage
 from github_worker.operations.auto_pull_request import auto_pull_request
 from github_worker.operations.clone_repository import clone_repository
 from github_worker.operations.commit_and_push import commit_and_push
@@ -26,6 +25,7 @@ from github_worker.operations.create_pull_request import create_pull_request
 from github_worker.operations.init_session import init_session
 from github_worker.operations.merge_pull_request import merge_pull_request
 from github_worker.progress import Report
+from github_worker.scratch import translate_disk_failures
 from github_worker.services import Services
 
 _OPERATIONS: Mapping[type[Request], Callable[[Any, Services, Report], Awaitable[Result]]] = {
@@ -41,5 +41,5 @@ _OPERATIONS: Mapping[type[Request], Callable[[Any, Services, Report], Awaitable[
 
 async def run(request: Request, services: Services, report: Report) -> Result:
     """Do what a request asks; raise JobError when it cannot be done."""
-    with failures_translated(), damage_translated():
+    with translate_disk_failures(), translate_damage():
         return await _OPERATIONS[type(request)](request, services, report)

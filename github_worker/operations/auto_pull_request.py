@@ -20,28 +20,29 @@ from github_worker.contract import (
     PullRequestMerged,
 )
 from github_worker.errors import BranchNotFound, JobError
-from github_worker.github.answers import PullRequest
-from github_worker.github.api import connected
-from github_worker.github.messages import MergeOptions
-from github_worker.github.refusals import HeadMoved
-from github_worker.github.repository import Repository
-from github_worker.operations.create_pull_request import located, opened
+from github_worker.github.client import Repository, open_github
+from github_worker.github.errors import HeadMoved
+from github_worker.github.merging import wait_until_mergeable
+from github_worker.github.requests import MergeOptions
+from github_worker.github.responses import PullRequest
+from github_worker.operations.create_pull_request import open_pull_request, resolve_target
 from github_worker.operations.merge_pull_request import merge, merged_before
-from github_worker.operations.mergeability import settled
 from github_worker.progress import Report
 from github_worker.services import Services
 
 _MOVES = 5  # of the branch's head while it is merged
 
 
-async def auto_pull_request(job: AutoPullRequest, services: Services, report: Report) -> PullRequestFinished:
+async def auto_pull_request(
+    request: AutoPullRequest, services: Services, report: Report
+) -> PullRequestFinished:
     """Find or open the branch's pull request, bring it up to date, merge it, delete the branch."""
-    name, branch = await located(job, services, report)
+    name, branch = await resolve_target(request, services, report)
     achieved: dict[str, Any] = {}
     with _telling(achieved):
-        async with connected(services.settings, job.access_token, report) as github:
+        async with open_github(services.settings, request.access_token, report) as github:
             repository = Repository(github, name)
-            pull_request = await _found_or_opened(repository, branch, job, services, report)
+            pull_request = await _found_or_opened(repository, branch, request, services, report)
             link = PullRequestLink(number=pull_request.number, html_url=pull_request.html_url)
             achieved |= {"step": report.stage, "pr": to_builtins(link)}
 
@@ -51,7 +52,7 @@ async def auto_pull_request(job: AutoPullRequest, services: Services, report: Re
             else:
                 base_merged = await _merge_base(repository, pull_request, report)
                 achieved |= {"step": report.stage, "mergeBase": to_builtins(base_merged)}
-                merged = await _merge(repository, pull_request, base_merged.sha, job, report)
+                merged = await _merge(repository, pull_request, base_merged.sha, request, report)
             report("pr_merged", merged.message)
 
             deleted = await _delete_branch(repository, pull_request, report)
@@ -74,13 +75,15 @@ def _telling(achieved: dict[str, Any]) -> Iterator[None]:
 
 
 async def _found_or_opened(
-    repository: Repository, branch: str, job: AutoPullRequest, services: Services, report: Report
+    repository: Repository, branch: str, request: AutoPullRequest, services: Services, report: Report
 ) -> PullRequest:
-    report("creating_pr", f"Looking for the pull request from {branch} into {job.base} in {repository.name}")
-    if found := await _found(repository, branch, job.base):
+    report(
+        "creating_pr", f"Looking for the pull request from {branch} into {request.base} in {repository.name}"
+    )
+    if found := await _found(repository, branch, request.base):
         report("pr_found", f"Found #{found.number}: {found.html_url}")
         return found
-    made = await opened(repository, branch, job, services.namer, report)
+    made = await open_pull_request(repository, branch, request, services.namer, report)
     report("pr_created", f"Opened #{made.number}: {made.html_url}")
     return made
 
@@ -108,13 +111,13 @@ async def _merge_base(repository: Repository, pull_request: PullRequest, report:
 
 
 async def _merge(
-    repository: Repository, found: PullRequest, tip: str, job: AutoPullRequest, report: Report
+    repository: Repository, found: PullRequest, tip: str, request: AutoPullRequest, report: Report
 ) -> PullRequestMerged:
-    required = await repository.required_checks(job.base) if job.wait_for_checks else None
+    required = await repository.required_checks(request.base) if request.wait_for_checks else None
     outdated = found.head.sha if found.head.sha != tip else None
     moves = 0
     while True:
-        pull_request = await settled(repository, found.number, outdated, required, report)
+        pull_request = await wait_until_mergeable(repository, found.number, outdated, required, report)
         report("merging_pr", f"Merging #{found.number}")
         try:
             return await merge(repository, found.number, MergeOptions(), pull_request.head.sha)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from github_worker.changes import Change, ChangeStatus
 from github_worker.contract import AutoPullRequest, BranchTip, CreatePullRequest, PullRequestOpened
 from github_worker.errors import BranchNotFound, NoCommits, NoRepository
-from github_worker.github.answers import ChangedFile, Comparison, PullRequest
-from github_worker.github.api import connected
-from github_worker.github.messages import FullName
-from github_worker.github.repository import Repository, exists
-from github_worker.naming.changes import PullRequestContext
+from github_worker.github.client import Repository, exists, open_github
+from github_worker.github.requests import FullName
+from github_worker.github.responses import ChangedFile, Comparison, PullRequest
 from github_worker.naming.namer import Namer, PullRequestText
+from github_worker.naming.prompts import PullRequestContext
 from github_worker.progress import Report
 from github_worker.services import Services
 
@@ -25,57 +24,61 @@ _LETTERS: dict[str, ChangeStatus] = {
 
 
 async def create_pull_request(
-    job: CreatePullRequest, services: Services, report: Report
+    request: CreatePullRequest, services: Services, report: Report
 ) -> PullRequestOpened:
     """Open a pull request for a branch that has none."""
-    name, head = await located(job, services, report)
-    async with connected(services.settings, job.access_token, report) as github:
+    name, head = await resolve_target(request, services, report)
+    async with open_github(services.settings, request.access_token, report) as github:
         repository = Repository(github, name)
-        report("creating_pr", f"Opening a pull request from {head} into {job.base} in {name}")
-        if found := await repository.find_open(head, job.base):
+        report("creating_pr", f"Opening a pull request from {head} into {request.base} in {name}")
+        if found := await repository.find_open(head, request.base):
             raise exists(found)
-        pull_request = await opened(repository, head, job, services.namer, report)
+        pull_request = await open_pull_request(repository, head, request, services.namer, report)
         report("pr_created", f"Opened #{pull_request.number}: {pull_request.html_url}")
     return _result(pull_request)
 
 
-async def located(
-    job: CreatePullRequest | AutoPullRequest, services: Services, report: Report
+async def resolve_target(
+    request: CreatePullRequest | AutoPullRequest, services: Services, report: Report
 ) -> tuple[FullName, str]:
     """Return the repository and branch of a request, or of the session that it names instead."""
-    owner, repo = job.owner, job.repo
-    branch = job.head if isinstance(job, CreatePullRequest) else job.branch
-    if job.session_id is not None:
-        metadata = await services.sessions.metadata(job.session_id, report)
+    owner, repo = request.owner, request.repo
+    branch = request.head if isinstance(request, CreatePullRequest) else request.branch
+    if request.session_id is not None:
+        metadata = await services.sessions.metadata(request.session_id, report)
         owner, repo, branch = metadata.repository_owner, metadata.repository_name, metadata.branch
     if not (owner and repo and branch):
-        raise NoRepository(f"The session {job.session_id} does not say its repository and branch")
+        raise NoRepository(f"The session {request.session_id} does not say its repository and branch")
     return FullName(owner, repo), branch
 
 
-async def opened(
-    repository: Repository, head: str, job: CreatePullRequest | AutoPullRequest, namer: Namer, report: Report
+async def open_pull_request(
+    repository: Repository,
+    head: str,
+    request: CreatePullRequest | AutoPullRequest,
+    namer: Namer,
+    report: Report,
 ) -> PullRequest:
     """Open a pull request, its title and body written from the commits where the job gives none."""
-    title, body = job.title, job.body
+    title, body = request.title, request.body
     if title is None or body is None:
-        written = await _written(repository, head, job, namer)
+        written = await _written(repository, head, request, namer)
         if written.fallback is not None:
             report.warning("fallback", f"Title and body come from the commits: {written.fallback}")
         title = written.title if title is None else title
         body = written.body if body is None else body
-    draft = isinstance(job, CreatePullRequest) and job.draft
-    return await repository.open(head=head, base=job.base, title=title, body=body, draft=draft)
+    draft = isinstance(request, CreatePullRequest) and request.draft
+    return await repository.open(head=head, base=request.base, title=title, body=body, draft=draft)
 
 
 async def _written(
-    repository: Repository, head: str, job: CreatePullRequest | AutoPullRequest, namer: Namer
+    repository: Repository, head: str, request: CreatePullRequest | AutoPullRequest, namer: Namer
 ) -> PullRequestText:
-    comparison = await _compared(repository, head, job.base)
+    comparison = await _compared(repository, head, request.base)
     if not comparison.ahead_by:
-        raise NoCommits(f"{head} has no commits that {job.base} has not")
-    titles = await repository.recent_titles(job.base, _RECENT)
-    return await namer.pull_request(_context(comparison, titles), job.claude_credentials)
+        raise NoCommits(f"{head} has no commits that {request.base} has not")
+    titles = await repository.recent_titles(request.base, _RECENT)
+    return await namer.pull_request(_context(comparison, titles), request.claude_credentials)
 
 
 async def _compared(repository: Repository, head: str, base: str) -> Comparison:

@@ -6,24 +6,27 @@ from msgspec import structs
 
 from github_worker.contract import MergeMethod, MergePullRequest, PullRequestMerged
 from github_worker.errors import MergeConflict, PullRequestNotMergeable
-from github_worker.github.answers import PullRequest
-from github_worker.github.api import connected
-from github_worker.github.messages import FullName, MergeOptions
-from github_worker.github.refusals import BaseMoved, HeadMoved, MethodRefused
-from github_worker.github.repository import Repository
+from github_worker.github.client import Repository, open_github
+from github_worker.github.errors import BaseMoved, HeadMoved, MethodRefused
+from github_worker.github.requests import FullName, MergeOptions
+from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
 from github_worker.services import Services
 
 _PAUSES = (0.25, 1.0, 2.0, 4.0)  # seconds between tries
 
 
-async def merge_pull_request(job: MergePullRequest, services: Services, report: Report) -> PullRequestMerged:
+async def merge_pull_request(
+    request: MergePullRequest, services: Services, report: Report
+) -> PullRequestMerged:
     """Merge a pull request; one that is merged already is reported so."""
-    options = MergeOptions(method=job.merge_method, title=job.commit_title, text=job.commit_message)
-    async with connected(services.settings, job.access_token, report) as github:
-        repository = Repository(github, FullName(job.owner, job.repo))
-        report("merging_pr", f"Merging {repository.name}#{job.pull_number}")
-        merged = await merge(repository, job.pull_number, options)
+    options = MergeOptions(
+        method=request.merge_method, title=request.commit_title, text=request.commit_message
+    )
+    async with open_github(services.settings, request.access_token, report) as github:
+        repository = Repository(github, FullName(request.owner, request.repo))
+        report("merging_pr", f"Merging {repository.name}#{request.pull_number}")
+        merged = await merge(repository, request.pull_number, options)
         report("pr_merged", merged.message)
     return merged
 

@@ -114,13 +114,13 @@ class Metadata:
         self._fields.update(fields)
         self._known = _decode(self._fields)
 
-    def holds(self, url: RepositoryUrl, branch: str, cloned_path: str) -> None:
+    def record_clone(self, url: RepositoryUrl, branch: str, cloned_path: str) -> None:
         """Record the repository that was cloned into the session."""
         github = dict(self._fields.get("github") or {})
         github.update(repoUrl=str(url), baseBranch=branch, clonedPath=cloned_path)
         self.update(repositoryOwner=url.owner, repositoryName=url.name, branch=branch, github=github)
 
-    def starts(self, branch: str, base: str, title: str, session_path: str, user_request: str) -> None:
+    def record_branch(self, branch: str, base: str, title: str, session_path: str, user_request: str) -> None:
         """Record the branch that the session works on, and for which request."""
         github = dict(self._fields.get("github") or {}) | {"baseBranch": base}
         self.update(branch=branch, sessionTitle=title, sessionPath=session_path, github=github)
@@ -130,8 +130,8 @@ class Metadata:
         """Tell whether the session's branch was started for this request."""
         return self._ours.get("request") == _digest(user_request)
 
-    def follow(self, other: Metadata) -> None:
-        """Take over what `holds` and `starts` recorded in another version of the session."""
+    def copy_from(self, other: Metadata) -> None:
+        """Take over what `record_clone` and `record_branch` recorded in another version of the session."""
         self.update(**{name: other._fields[name] for name in _RECORDED if name in other._fields})
         self._ours["request"] = other._ours.get("request")
 

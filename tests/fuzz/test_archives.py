@@ -11,8 +11,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from github_worker.archive.limits import Limits
 from github_worker.errors import SessionCorrupt, SessionTooLarge
-from github_worker.sessions.limits import Limits
 from tests.sessions.archives import listing, member, packed, unpacked
 
 CANARY = b"canary-0123456789"

@@ -10,7 +10,7 @@ import pytest
 from github_worker.contract import RepositoryUrl
 from github_worker.git.checkout import write_worktree
 from github_worker.git.clone import choose, fetch
-from github_worker.git.library import isolate
+from github_worker.git.native import isolate
 from github_worker.git.repository import Person, Repository
 from github_worker.redaction import Secret
 from tests.conftest import WRITE_TOKEN

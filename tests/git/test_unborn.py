@@ -8,7 +8,7 @@ import pytest
 
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import UnsupportedRepository
-from github_worker.git.unborn import default_branch
+from github_worker.git.clone import default_branch
 from github_worker.redaction import Secret
 from github_worker.settings import Settings, from_env
 from tests.conftest import WRITE_TOKEN

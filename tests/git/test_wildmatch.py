@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from github_worker.git.wildmatch import anchored, compiled, is_literal
+from github_worker.git.patterns import anchored, compiled, is_literal
 from tests.support.repositories import git
 
 # What git's own t3070-wildmatch.sh is about, and what was seen to differ between libraries.

@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from github_worker.contract import CommitAndPush, decode_request
 from github_worker.jobs import Job
-from github_worker.stream import JobStream
+from github_worker.web.stream import JobStream
 from tests.life.conftest import StartWorker, events, job, post
 
 TIMESTAMP = rb'"timestamp":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"'

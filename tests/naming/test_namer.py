@@ -31,7 +31,7 @@ REQUEST = "Add a dark mode toggle to settings"
 FALLBACK = ("Add Dark Mode Toggle", "add-dark-mode-toggle")
 NAMED = Say.json(title="Offer A Dark Mode", slug="offer-dark-mode")
 CHANGE = Change(status="M", path="src/parser.py", insertions=3, deletions=1)
-COMMIT = CommitContext((CHANGE,), [("src/parser.py", "@@ -1 +1 @@\n-old\n+new\n")], ("fix: a", "feat: b"))
+COMMIT = CommitContext((CHANGE,), [("src/parser.py", " -1 +1 \n-old\n+new\n")], ("fix: a", "feat: b"))
 
 MakeNamer = Callable[..., Namer]
 
@@ -64,7 +64,7 @@ async def test_the_model_writes_a_commit_message(namer: MakeNamer, model: Model)
 
     assert (message.text, message.fallback) == ("fix: read new files", None)
     asked = model.requests[0].body["messages"][0]["content"]
-    for seen in ("fix: a\nfeat: b", "M\tsrc/parser.py (+3 -1)", "=== src/parser.py\n@@ -1 +1 @@\n-old\n+new"):
+    for seen in ("fix: a\nfeat: b", "M\tsrc/parser.py (+3 -1)", "=== src/parser.py\n -1 +1 \n-old\n+new"):
         assert seen in asked
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from github_worker.changes import Change
 from github_worker.naming import CommitContext, PullRequestContext, prompts
-from github_worker.naming.changes import is_generated, is_large
-from github_worker.naming.diffs import PER_FILE, TOTAL, cut, excerpt
+from github_worker.naming.prompts import PER_FILE, TOTAL, cut, excerpt, is_generated, is_large
 
 LINE = f"+{'word ' * 15}\n"
 

@@ -140,6 +140,6 @@ async def test_a_session_is_not_told_by_where_it_is(office: Office, origin: Orig
     await office.clone(origin.url)
     services = Services.from_settings(from_env(office.env))
     folders = services.sessions.load(SESSION).folders
-    assert scrub(f"'{folders.tree}/workspace/x' '{folders.aside}/y'") == "'workspace/x' 'y'"
+    assert scrub(f"'{folders.tree}/workspace/x' '{folders.quarantine}/y'") == "'workspace/x' 'y'"
     await services.cleanup()
     assert scrub(str(folders.tree)) == str(folders.tree)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from github_worker.errors import BranchNotFound, JobError, NoCommits, PermissionDenied, PullRequestExists
-from github_worker.github import checks, limits
-from github_worker.github.answers import Answer
+from github_worker.github import checks
 from github_worker.github.checks import Check
-from github_worker.github.refusals import refusal, sentence
+from github_worker.github.errors import limit_pause, refusal, sentence
+from github_worker.github.responses import ApiResponse
 
 _NOW = 1_000.0
 
@@ -31,8 +31,8 @@ def test_a_limit_is_waited_for_as_github_says(
     status: int, headers: dict[str, str], message: str, seconds: float | None
 ) -> None:
     """Retry-After counts first, then the reset of a used-up limit, then a minute."""
-    answer = Answer(status, headers, b'{"message": "%s"}' % message.encode())
-    assert limits.pause(answer, _NOW) == seconds
+    answer = ApiResponse(status, headers, b'{"message": "%s"}' % message.encode())
+    assert limit_pause(answer, _NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_a_limit_is_waited_for_as_github_says(
 )
 def test_the_details_of_a_validation_tell_what_is_wrong(errors: str, kind: type[JobError]) -> None:
     """GitHub gives its details as objects, as sentences, or as one sentence."""
-    answer = Answer(422, {}, b'{"message": "Validation Failed", "errors": %s}' % errors.encode())
+    answer = ApiResponse(422, {}, b'{"message": "Validation Failed", "errors": %s}' % errors.encode())
     assert type(refusal(answer, {}, "Opening it failed")) is kind
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'{"message": 5}', b"\xff"])
 def test_an_answer_without_a_sentence_gives_its_status(content: bytes) -> None:
     """A proxy's page is not shown to a person."""
-    assert sentence(Answer(502, {}, content)) == "GitHub answered with status 502"
+    assert sentence(ApiResponse(502, {}, content)) == "GitHub answered with status 502"
 
 
 def test_a_required_check_that_is_not_there_yet_is_pending() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from github_worker.contract import REQUESTS, Request, Result, decode_request, encode_event
-from github_worker.jobs import Gate, Limits
+from github_worker.jobs import Gate, Timeouts
 from github_worker.operations import run
 from github_worker.progress import Report
 from github_worker.services import Services
@@ -94,7 +94,7 @@ class Desk:
         async def work(request: Request, report: Report) -> Result:
             return await run(request, services, report)
 
-        gate = Gate(work, services.cleanup, settings.job_timeout, Limits())
+        gate = Gate(work, services.cleanup, settings.job_timeout, Timeouts())
         job = gate.admit(decode_request(REQUESTS[operation], json.dumps(body(**fields)).encode()))
         events = [json.loads(encode_event(event)) async for event in job.events()]
         job.stream_closed.set()

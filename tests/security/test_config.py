@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from github_worker.errors import UnsupportedRepository
 from tests.conftest import WRITE_TOKEN
 from tests.operations.conftest import SESSION
 from tests.security.conftest import REPOSITORY, Attack, Outside, link
@@ -31,7 +32,6 @@ CONFIGS = {
     "hooksPath": "[core]\n\thooksPath = {outside}",
     "commands": "[core]\n\tsshCommand = {pwn}\n\taskPass = {pwn}\n\teditor = {pwn}\n\tgitProxy = {pwn}",
     "credential helper": '[credential]\n\thelper = "!{pwn}"',
-    "excludesFile": "[core]\n\texcludesFile = {outside}/exclude\n\tattributesFile = {outside}/exclude",
     "include": "[include]\n\tpath = {outside}/gitconfig",
     "includeIf": '[includeIf "gitdir:/"]\n\tpath = {outside}/gitconfig',
     "filter": '[filter "evil"]\n\tclean = {pwn}\n\tsmudge = {pwn}\n\tprocess = {pwn}\n\trequired = true',
@@ -66,6 +66,14 @@ async def test_no_word_of_the_sessions_config_is_obeyed(config: str, attack: Att
     assert (result.pushed, result.files_changed) == (True, 1)
     assert attack.origin.files(attack.branch) == ["README.md", "new.txt", "src/app.py"]
     assert attack.origin.log(attack.branch)[0].committer == "GitHub Worker"
+
+
+@pytest.mark.parametrize("word", ["excludesFile", "attributesFile"])
+async def test_no_file_of_rules_elsewhere_is_read(word: str, attack: Attack) -> None:
+    """Git would go by it, so there is no commit rather than another one."""
+    attack.change({"new.txt": "new\n"}, config=f"\n[core]\n\t{word} = {attack.outside}/exclude\n")
+    with pytest.raises(UnsupportedRepository, match=word):
+        await attack.commit()
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from github_worker.sessions.inventory import Folders, Inventory
-from github_worker.sessions.limits import Limits
-from github_worker.sessions.pack import pack
-from github_worker.sessions.unpack import unpack
+from github_worker.archive.limits import Limits
+from github_worker.archive.pack import pack
+from github_worker.archive.quarantine import Folders, Inventory
+from github_worker.archive.unpack import unpack
 
 REPOSITORY = "workspace/workspace/app"
 

@@ -13,5 +13,5 @@ from tests.sessions.trees import entries, grow
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        grow(Path(folder), filter(UTF8.holds, entries()))
+        grow(Path(folder), filter(UTF8.record_clone, entries()))
         write_by_node_tar(Path(folder), NODE_TAR_RECORDED)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from github_worker.archive.gzip import Deflater, inflate
+from github_worker.archive.limits import Limits, Tally
 from github_worker.errors import SessionCorrupt
-from github_worker.sessions.gzip import Deflater, inflate
-from github_worker.sessions.limits import Limits, Tally
 from tests.sessions.archives import split
 
 TEXT = b"".join(b"%d lines of text\n" % number for number in range(20_000))

@@ -150,7 +150,7 @@ def test_a_hard_link_across_the_two_folders_is_a_copy(tmp_path: Path) -> None:
     members = HARMLESS["a hard link across"]("")
     folders, _ = unpacked(tmp_path / "session", archive(*members))
     (folders.tree / GIT / "HEAD").write_text("changed")
-    assert (folders.aside / GIT / "config").read_text() == "evil"
+    assert (folders.quarantine / GIT / "config").read_text() == "evil"
 
 
 def test_a_message_shows_a_name_escaped(tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 from isal import isal_zlib
 
+from github_worker.archive import tar
+from github_worker.archive.limits import Limits, Tally
+from github_worker.archive.quarantine import Folders
+from github_worker.archive.tar import Member, Owner, encode
+from github_worker.archive.unpack import unpack
 from github_worker.errors import SessionCorrupt, SessionTooLarge
-from github_worker.sessions import tar
-from github_worker.sessions.inventory import Folders
-from github_worker.sessions.limits import Limits, Tally
-from github_worker.sessions.tar import Member, Owner
-from github_worker.sessions.tar_encoding import encode
-from github_worker.sessions.unpack import unpack
 from tests.sessions.archives import archive, member, names, packed, split, unpacked
 
 MIB = 2**20

@@ -77,8 +77,8 @@ def test_what_nobody_knows_is_kept() -> None:
     metadata = Metadata(
         {"sessionId": "s-1", "colour": "blue", "github": {"clonedPath": "x", "repoUrl": "u", "k": 1}}
     )
-    metadata.holds(URL, "main", "demo")
-    metadata.starts("webedt/x", "dev", "Title", "octo__demo__x", "Do x")
+    metadata.record_clone(URL, "main", "demo")
+    metadata.record_branch("webedt/x", "dev", "Title", "octo__demo__x", "Do x")
     assert metadata._fields["colour"] == "blue"
     assert metadata._fields["github"] == {
         "repoUrl": "https://github.com/octo/demo.git",
@@ -94,9 +94,9 @@ def test_what_nobody_knows_is_kept() -> None:
 def test_another_version_follows_what_was_recorded() -> None:
     """The repository, the branch and what it was started for come along; its other fields are its own."""
     ours, newer = Metadata.new("s-1"), Metadata({"sessionId": "s-1", "colour": "blue"})
-    ours.holds(URL, "main", "demo")
-    ours.starts("webedt/x", "main", "Title", "octo__demo__x", "Do x")
-    newer.follow(ours)
+    ours.record_clone(URL, "main", "demo")
+    ours.record_branch("webedt/x", "main", "Title", "octo__demo__x", "Do x")
+    newer.copy_from(ours)
     assert (newer.branch, newer.session_title, newer.session_path) == ("webedt/x", "Title", "octo__demo__x")
     assert (newer.repository_owner, newer.repository_name) == ("octo", "demo")
     assert newer.github == ours.github

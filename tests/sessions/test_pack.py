@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from github_worker.archive.limits import Limits
+from github_worker.archive.pack import pack
 from github_worker.errors import Internal, SessionTooLarge, UnsupportedRepository
-from github_worker.sessions.limits import Limits
-from github_worker.sessions.pack import pack
 from tests.sessions.archives import (
     REPOSITORY,
     Unpacked,
@@ -74,7 +74,7 @@ def test_objects_come_first_and_what_a_push_changes_last(session: Unpacked) -> N
 def _files(session: Unpacked) -> set[str]:
     return {
         str(path.relative_to(root))
-        for root in (session.folders.tree, session.folders.aside)
+        for root in (session.folders.tree, session.folders.quarantine)
         for path in root.rglob("*")
         if not path.is_dir()
     }
@@ -82,7 +82,7 @@ def _files(session: Unpacked) -> set[str]:
 
 def test_each_part_is_as_it_is_after_its_wait(session: Unpacked) -> None:
     """What changes during the checkout and the push goes into the archive as it then is."""
-    tree, aside = session.folders.tree, session.folders.aside
+    tree, quarantine = session.folders.tree, session.folders.quarantine
 
     def check_out() -> None:
         (tree / REPOSITORY / "README.md").write_text("checked out")
@@ -92,7 +92,7 @@ def test_each_part_is_as_it_is_after_its_wait(session: Unpacked) -> None:
     def push() -> None:
         (tree / GIT / "refs/heads/main").write_text("2" * 40)
         (tree / GIT / "FETCH_HEAD").write_text("")
-        (aside / GIT / "config").write_text("[branch]\n")
+        (quarantine / GIT / "config").write_text("[branch]\n")
         (tree / "workspace/.session-metadata.json").write_text('{"a":1}')
 
     after = listing(packed(session, before_worktree=check_out, before_tail=push))

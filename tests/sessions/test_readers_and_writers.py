@@ -36,7 +36,7 @@ def travel(writer: Writer, folder: Path) -> Journey:
     """Send all names that a writer can write through unpack and pack."""
     source, before, after = folder / "source", folder / "before.tgz", folder / "after.tgz"
     source.mkdir()
-    grow(source, filter(writer.room.holds, entries()))
+    grow(source, filter(writer.room.record_clone, entries()))
     writer.write(source, before)
     session = unpacked(folder / "session", before.read_bytes())
     after.write_bytes(packed(session))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from github_worker.sessions.inventory import Inventory
+from github_worker.archive.quarantine import Inventory
 from tests.sessions.archives import REPOSITORY, Unpacked, archive, listing, member, packed, unpacked
 
 GIT = f"{REPOSITORY}/.git"
@@ -192,9 +192,11 @@ def test_the_session_is_split_in_two(tmp_path: Path) -> None:
     members = [*KEPT["hooks and config"], *KEPT["nested repositories"]]
     folders, inventory = unpacked(tmp_path / "session", archive(*members))
     assert os.listdir(folders.tree / GIT) == ["HEAD"]
-    assert sorted(os.listdir(folders.aside / GIT)) == ["config", "hooks", "objects", "refs"]
+    assert sorted(os.listdir(folders.quarantine / GIT)) == ["config", "hooks", "objects", "refs"]
     assert sorted(os.listdir(folders.tree / REPOSITORY / "vendor")) == ["code.c"]
-    assert inventory.repositories_aside == {f"{REPOSITORY}/{name}".encode() for name in ("vendor", "module")}
+    assert inventory.quarantined_repositories == {
+        f"{REPOSITORY}/{name}".encode() for name in ("vendor", "module")
+    }
 
 
 def test_an_unwritable_session_can_be_worked_in(tmp_path: Path) -> None:

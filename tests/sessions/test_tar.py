@@ -15,12 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from github_worker.archive import tar
+from github_worker.archive.limits import Limits, Tally
+from github_worker.archive.reader import TarReader
+from github_worker.archive.tar import Member, Owner, encode
 from github_worker.errors import SessionCorrupt, SessionTooLarge
-from github_worker.sessions import tar
-from github_worker.sessions.limits import Limits, Tally
-from github_worker.sessions.reader import TarReader
-from github_worker.sessions.tar import Member, Owner
-from github_worker.sessions.tar_encoding import encode
 from tests.sessions.archives import archive, listing, packed, split, unpacked
 
 KINDS = [tar.FILE, tar.HARD_LINK, tar.LINK, tar.CHARACTER, tar.DEVICE, tar.FOLDER, tar.PIPE]

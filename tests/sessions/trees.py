@@ -44,7 +44,7 @@ class Room(NamedTuple):
     link: int = 4096
     utf8: bool = False
 
-    def holds(self, entry: Entry) -> bool:
+    def record_clone(self, entry: Entry) -> bool:
         """Tell whether an entry can be written, and the folder that it is in."""
         names = [entry.path + b"/" if entry.kind == "folder" else entry.path]
         if parent := os.path.dirname(entry.path):

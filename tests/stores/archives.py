@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from github_worker.sessions.store import Store
+from github_worker.storage import Store
 
 SMALL = 1000
 LARGE = 21 * 1024 * 1024  # more than goes in one request

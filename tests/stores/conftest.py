@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from github_worker.sessions.store import Store
-from github_worker.sessions.stores import store_for
 from github_worker.settings import from_env
+from github_worker.storage import Store, store_for
 from tests.support.s3 import S3Server
 from tests.support.storage_worker import StorageWorker
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from github_worker.sessions.store import SessionChanged
+from github_worker.storage import SessionChanged
 from tests.stores.archives import LARGE, SMALL, archive, chunks, load, version
 from tests.stores.conftest import Place
 

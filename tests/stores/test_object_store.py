@@ -10,10 +10,9 @@ import pytest
 
 from github_worker.errors import ConfigurationError, StorageUnavailable
 from github_worker.redaction import Secret
-from github_worker.sessions.object_store import ObjectStore
-from github_worker.sessions.store import SessionChanged
-from github_worker.sessions.stores import store_for
 from github_worker.settings import from_env
+from github_worker.storage import SessionChanged, store_for
+from github_worker.storage.object_store import ObjectStore
 from tests.stores.archives import LARGE, SMALL, archive, chunks, load, version
 from tests.stores.conftest import KEY
 from tests.support.faults import Answer, Cut, Fault, Hang, Meanwhile, Moment

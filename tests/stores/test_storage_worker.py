@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from github_worker.errors import StorageUnavailable
-from github_worker.sessions.storage_worker import StorageWorkerStore
-from github_worker.sessions.store import SessionChanged
+from github_worker.storage import SessionChanged
+from github_worker.storage.storage_worker import StorageWorkerStore
 from tests.stores.archives import LARGE, SMALL, archive, chunks, load, version
 from tests.support.faults import Answer, Cut, Fault, Hang, Meanwhile, Moment, Redirect
 from tests.support.storage_worker import StorageRequest, StorageWorker

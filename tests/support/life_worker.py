@@ -19,7 +19,7 @@ import msgspec
 
 from github_worker import errors, logs, worker
 from github_worker.contract import CommitAndPush, Committed, Request, Result
-from github_worker.jobs import Limits
+from github_worker.jobs import Timeouts
 from github_worker.progress import Report
 from github_worker.settings import from_env
 
@@ -131,7 +131,7 @@ def main() -> None:
     """Serve one scripted job."""
     settings = from_env(os.environ)
     logs.configure(settings.log_level, settings.log_format)
-    worker.serve(settings, ScriptedOperations(), msgspec.json.decode(sys.argv[1], type=Limits))
+    worker.serve(settings, ScriptedOperations(), msgspec.json.decode(sys.argv[1], type=Timeouts))
 
 
 if __name__ == "__main__":

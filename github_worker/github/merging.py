@@ -1,0 +1,66 @@
+"""Waiting until GitHub knows whether a pull request can be merged."""
+
+from __future__ import annotations
+
+from github_worker.errors import MergeConflict, PullRequestNotMergeable
+from github_worker.github.checks import outlook
+from github_worker.github.client import Repository
+from github_worker.github.responses import PullRequest
+from github_worker.progress import Report
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds between two polls
+
+
+async def wait_until_mergeable(
+    repository: Repository, number: int, outdated: str | None, required: set[str] | None, report: Report
+) -> PullRequest:
+    """Poll until the pull request can be merged or has been, and return it.
+
+    `outdated` is a head that it had before; `required` are the checks to wait for, None to wait for none.
+    Raise MergeConflict or PullRequestNotMergeable where it cannot be, JobTimeout when it takes too long.
+    """
+    reason = f"Asking whether #{number} can be merged"
+    pause = _FIRST_PAUSE
+    while True:
+        report("waiting_mergeable", reason)
+        pull_request = await repository.pull_request(number)
+        if pull_request.merged:
+            return pull_request
+        waiting_for = _undecided(pull_request, outdated)
+        if waiting_for is None:
+            _check(pull_request)
+            waiting_for = await _awaited_checks(repository, pull_request, required)
+        if waiting_for is None:
+            return pull_request
+        reason = f"#{number} waits for {waiting_for}"
+        await repository.github.pause(pause, reason)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _undecided(pull_request: PullRequest, outdated: str | None) -> str | None:
+    if pull_request.state == "closed":
+        return None
+    if pull_request.head.sha == outdated:
+        return "GitHub to see the branch's newest commit"
+    return "GitHub to find out whether it can be merged" if pull_request.mergeable is None else None
+
+
+def _check(pull_request: PullRequest) -> None:
+    number = pull_request.number
+    if pull_request.state == "closed":
+        raise PullRequestNotMergeable(f"#{number} was closed")
+    if pull_request.mergeable is False and pull_request.mergeable_state == "dirty":
+        raise MergeConflict(f"#{number} conflicts with {pull_request.base.ref}")
+    if pull_request.mergeable is False:
+        raise PullRequestNotMergeable(f"#{number} cannot be merged: it is {pull_request.mergeable_state}")
+
+
+async def _awaited_checks(
+    repository: Repository, pull_request: PullRequest, required: set[str] | None
+) -> str | None:
+    if required is None:
+        return None
+    found = outlook(await repository.checks(pull_request.head.sha), required)
+    if found.failed:
+        raise PullRequestNotMergeable(f"#{pull_request.number}: checks failed: {', '.join(found.failed)}")
+    return f"checks: {', '.join(found.pending)}" if found.pending else None

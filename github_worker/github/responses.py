@@ -1,0 +1,181 @@
+"""What GitHub answers: the fields of its REST API that this service reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from github_worker.errors import RemoteUnavailable
+
+Kind = TypeVar("Kind")
+
+
+class ApiResponse(Struct, frozen=True):
+    """An answer as it came; the names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def decoded(self, kind: type[Kind]) -> Kind:
+        """Read the body as a `kind`; raise RemoteUnavailable when it is none, as a proxy's page is."""
+        try:
+            return msgspec.json.decode(self.content, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise RemoteUnavailable("GitHub's answer cannot be read: it is not what its API gives") from None
+
+
+class RepositoryRef(Struct, frozen=True):
+    """The repository that a branch is in."""
+
+    full_name: str
+
+
+class Tip(Struct, frozen=True):
+    """A branch of a pull request, and its commit; `repo` is null when the fork is gone."""
+
+    ref: str
+    sha: str
+    repo: RepositoryRef | None = None
+
+
+class PullRequest(Struct, frozen=True, kw_only=True):
+    """A pull request; a list of them leaves out `mergeable` and what follows."""
+
+    number: int
+    title: str
+    state: str
+    html_url: str
+    head: Tip
+    base: Tip
+    merged_at: str | None
+    merge_commit_sha: str | None
+    mergeable: bool | None = None
+    mergeable_state: str = "unknown"
+
+    @property
+    def merged(self) -> bool:
+        """Whether it is merged."""
+        return self.merged_at is not None
+
+    def of(self, head: str) -> bool:
+        """Tell whether it is for the branch `head` of the repository itself, not of a fork's."""
+        same = self.head.repo is None or self.base.repo is None or self.head.repo == self.base.repo
+        return self.head.ref == head and same
+
+
+class Merge(Struct, frozen=True):
+    """What merging a pull request made."""
+
+    sha: str
+    message: str
+
+
+class _CommitMessage(Struct, frozen=True):
+    message: str
+
+
+class Commit(Struct, frozen=True):
+    """A commit and its message."""
+
+    sha: str
+    commit: _CommitMessage
+
+
+class ChangedFile(Struct, frozen=True):
+    """A file that differs; `status` is GitHub's word: added, removed, modified, renamed, …"""
+
+    filename: str
+    status: str
+    additions: int
+    deletions: int
+    patch: str = ""
+    previous_filename: str | None = None
+
+
+class Comparison(Struct, frozen=True):
+    """What a branch has that another has not."""
+
+    ahead_by: int
+    commits: list[Commit]
+    files: list[ChangedFile] = []
+
+
+class _Object(Struct, frozen=True):
+    sha: str
+
+
+class Ref(Struct, frozen=True):
+    """A git reference."""
+
+    object: _Object
+
+
+class MergeSettings(Struct, frozen=True):
+    """How a repository lets pull requests be merged; left out for a token that may not write."""
+
+    allow_merge_commit: bool = True
+    allow_squash_merge: bool = True
+    allow_rebase_merge: bool = True
+
+
+class CheckRun(Struct, frozen=True):
+    """A check of a commit; it has a conclusion once its status is `completed`."""
+
+    name: str
+    status: str
+    conclusion: str | None
+
+
+class CheckRuns(Struct, frozen=True):
+    """A page of checks."""
+
+    total_count: int
+    check_runs: list[CheckRun]
+
+
+class CommitStatus(Struct, frozen=True):
+    """The older kind of check."""
+
+    context: str
+    state: str
+
+
+class CombinedStatus(Struct, frozen=True):
+    """The latest status of each context."""
+
+    statuses: list[CommitStatus]
+
+
+class _RequiredChecks(Struct, frozen=True):
+    contexts: list[str] = []
+
+
+class _Protection(Struct, frozen=True):
+    required_status_checks: _RequiredChecks | None = None
+
+
+class Branch(Struct, frozen=True):
+    """A branch and what its protection requires."""
+
+    protection: _Protection = _Protection()
+
+
+class _RequiredContext(Struct, frozen=True):
+    context: str
+
+
+class RuleParameters(Struct, frozen=True):
+    """The parameters of a rule, of which one kind of rule has these."""
+
+    required_status_checks: list[_RequiredContext] = []
+
+
+class Rule(Struct, frozen=True):
+    """A rule of a branch."""
+
+    type: str
+    parameters: RuleParameters | None = None

@@ -1,0 +1,149 @@
+"""Sessions in the storage worker, over its HTTP API."""
+
+from __future__ import annotations
+
+import random
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+import httpx
+import msgspec
+
+from github_worker.errors import StorageUnavailable
+from github_worker.redaction import scrub
+from github_worker.storage import Download, SessionChanged, chained, take
+
+_PAUSES = (0.2, 0.4, 0.8)  # seconds between the tries of a GET
+_ETAG = "etag:"
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    """What tells one save of a session from the next where there is no ETag."""
+
+    last_modified: str | int | float
+    size: int
+
+
+class StorageWorkerStore:
+    """Keeps sessions in the storage worker at `url`; `timeout` is in seconds without a byte."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self._client = httpx.Client(
+            base_url=f"{url}/api/storage-worker/sessions",
+            headers={"Accept-Encoding": "identity"},
+            timeout=timeout,
+            # A connection kept since the download may be dead by the time of the upload.
+            limits=httpx.Limits(max_keepalive_connections=0),
+            verify=_trusted(url),
+            # The storage is internal: a proxy towards the outside has no business with it.
+            trust_env=False,
+        )
+
+    @contextmanager
+    def download(self, session_id: str) -> Iterator[Download | None]:
+        """Open a session's archive, or None where there is none; raise StorageUnavailable."""
+        # Asked before the archive is, so that a save in between shows as a change later on.
+        metadata = self._metadata(session_id)
+        with closing(self._get(f"{session_id}/download", stream=True)) as response:
+            if response.status_code == httpx.codes.NOT_FOUND:
+                yield None
+                return
+            etag = response.headers.get("ETag")
+            size = response.headers.get("Content-Length")
+            yield Download(
+                version=f"{_ETAG}{etag}" if etag else _version(metadata),
+                size=int(size) if size else None,
+                chunks=_body(response),
+            )
+
+    def upload(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> None:
+        """Replace the archive whole if it still is `version`; raise SessionChanged or StorageUnavailable."""
+        first, whole = take(chunks)
+        self._check(session_id, version)
+        content = b"".join(first) if whole else self._checked(session_id, chained(first, chunks), version)
+        headers = {"Content-Type": "application/gzip", **_condition(version)}
+        with _translated():
+            response = self._client.post(f"{session_id}/upload", content=content, headers=headers)
+        if response.status_code == httpx.codes.PRECONDITION_FAILED:
+            raise SessionChanged(session_id)
+        if not response.is_success:
+            raise _unexpected(response)
+
+    def _checked(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> Iterator[bytes]:
+        yield from chunks
+        # Raised from here, it cuts the request before its end, and the storage worker drops what it has.
+        self._check(session_id, version)
+
+    def _check(self, session_id: str, version: str | None) -> None:
+        if version is not None and version.startswith(_ETAG):
+            return  # If-Match is heeded where ETags are
+        if _version(self._metadata(session_id)) != (version or _version(None)):
+            raise SessionChanged(session_id)
+
+    def _metadata(self, session_id: str) -> _Metadata | None:
+        response = self._get(session_id)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        try:
+            return msgspec.json.decode(response.content, type=_Metadata)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StorageUnavailable(f"The session storage sent no session's description: {error}") from None
+
+    def _get(self, path: str, *, stream: bool = False) -> httpx.Response:
+        with _translated():
+            response = self._send(self._client.build_request("GET", path), stream=stream)
+        if response.status_code not in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
+            response.close()
+            raise _unexpected(response)
+        return response
+
+    def _send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
+        for pause in _PAUSES:
+            with suppress(httpx.NetworkError, httpx.RemoteProtocolError):
+                response = self._client.send(request, stream=stream)
+                if not response.is_server_error:
+                    return response
+                response.close()
+            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (so that replicas do not retry in step)
+        return self._client.send(request, stream=stream)
+
+
+def _version(metadata: _Metadata | None) -> str:
+    return msgspec.json.encode(metadata).decode()
+
+
+def _condition(version: str | None) -> dict[str, str]:
+    if version is None:
+        return {"If-None-Match": "*"}
+    return {"If-Match": version.removeprefix(_ETAG)} if version.startswith(_ETAG) else {}
+
+
+def _trusted(url: str) -> ssl.SSLContext:
+    """Return whom TLS trusts: with plain HTTP nobody, as reading the list would cost a tenth of a start."""
+    if httpx.URL(url).scheme == "https":
+        return ssl.create_default_context()
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _body(response: httpx.Response) -> Iterator[bytes]:
+    """Yield the archive as it is stored, even where its gzip is called a content encoding."""
+    with _translated():
+        yield from response.iter_raw()
+
+
+def _unexpected(response: httpx.Response) -> StorageUnavailable:
+    if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        return StorageUnavailable(f"The session storage refuses this worker (HTTP {response.status_code})")
+    return StorageUnavailable(f"The session storage answered with HTTP {response.status_code}")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise StorageUnavailable("The session storage does not answer") from error
+    except httpx.TransportError as error:
+        raise StorageUnavailable(f"The session storage broke off: {scrub(str(error))}") from error

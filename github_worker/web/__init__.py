@@ -1,0 +1,1 @@
+"""HTTP: routes, the event stream, the server, the description of the API."""

@@ -1,0 +1,210 @@
+"""The routes: bytes become a typed job or a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from hmac import compare_digest
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from github_worker import __version__, contract
+from github_worker.contract import (
+    MAX_BODY_BYTES,
+    REQUESTS,
+    Health,
+    RefusalBody,
+    RepositoryUrl,
+    Status,
+    WorkerStatus,
+    decode_request,
+    rfc3339,
+)
+from github_worker.errors import (
+    Busy,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Refusal,
+    RequestTimeout,
+    ShuttingDown,
+    Unauthorized,
+)
+from github_worker.jobs import Gate, Timeouts
+from github_worker.redaction import Secret, scrub
+from github_worker.settings import Settings
+
+_RETRY_AFTER = 1  # seconds: another replica is probably idle, or this one restarts at once
+_MOST_SAID = 500  # characters of what is wrong with a body, which may have chosen them
+_GETS = ("/health", "/status", "/openapi.json")
+_ENDPOINTS = ", ".join([f"POST /{operation}" for operation in REQUESTS] + [f"GET {path}" for path in _GETS])
+
+
+def create_app(gate: Gate, settings: Settings, container_id: str, limits: Timeouts) -> Starlette:
+    """Return the worker's application."""
+    worker = _Worker(gate, settings, container_id, limits)
+    posts = [
+        Route(f"/{operation}", partial(worker.start, kind), methods=["POST"])
+        for operation, kind in REQUESTS.items()
+    ]
+    gets = [Route(path, answer) for path, answer in zip(_GETS, worker.gets, strict=True)]
+    handlers: dict[Any, Any] = {
+        Refusal: worker.refuse,
+        404: worker.refuse_path,
+        405: worker.refuse_method,
+        ClientDisconnect: worker.give_up,
+        Exception: worker.fail,
+    }
+    app = Starlette(routes=posts + gets, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Worker:
+    """Answers every endpoint."""
+
+    def __init__(self, gate: Gate, settings: Settings, container_id: str, limits: Timeouts) -> None:
+        self._gate = gate
+        self._settings = settings
+        self._container_id = container_id
+        self._limits = limits
+        self.gets = (self.health, self.status, self.openapi)
+
+    async def start(self, kind: type[contract.Request], request: Request) -> Response:
+        """Admit a job and stream it; what can be refused without the body is refused first."""
+        from github_worker.web.stream import JobStream  # noqa: PLC0415 (imported while the worker is idle)
+
+        authorize(request.headers.get("authorization", ""), self._settings.worker_tokens)
+        self._gate.check()
+        body = await read_body(request, self._limits.body)
+        return JobStream(self._gate.admit(decode(kind, body, self._settings)), self._limits.ping)
+
+    async def health(self, request: Request) -> Response:
+        """Answer that the process is alive, and what it is."""
+        return _json(
+            Health(
+                worker_status=self._status,
+                container_id=self._container_id,
+                version=__version__,
+                build=self._settings.build,
+                timestamp=rfc3339(datetime.now(UTC)),
+                warning=store_warning(self._settings),
+            )
+        )
+
+    async def status(self, request: Request) -> Response:
+        """Answer what the worker does."""
+        job = self._gate.job
+        return _json(
+            Status(
+                status=self._status,
+                active_operation=job.request.operation if job else None,
+                container_id=self._container_id,
+                timestamp=rfc3339(datetime.now(UTC)),
+            )
+        )
+
+    async def openapi(self, request: Request) -> Response:
+        """Answer the description of this API."""
+        from github_worker.web.openapi import description  # noqa: PLC0415 (most workers are never asked)
+
+        return Response(description(), media_type="application/json")
+
+    async def refuse(self, request: Request, refusal: Refusal) -> Response:
+        """Answer why no job is started."""
+        body = RefusalBody(
+            error=refusal.code,
+            message=scrub(str(refusal)),
+            container_id=self._container_id,
+            retry_after=_RETRY_AFTER if isinstance(refusal, Busy | ShuttingDown) else None,
+        )
+        return _json(body, refusal.status, _headers(refusal))
+
+    async def refuse_path(self, request: Request, error: HTTPException) -> Response:
+        """Answer that there is no such endpoint, and which there are."""
+        return await self.refuse(request, NotFound(f"no such endpoint; there are {_ENDPOINTS}"))
+
+    async def refuse_method(self, request: Request, error: HTTPException) -> Response:
+        """Answer that the endpoint has another method."""
+        response = await self.refuse(request, MethodNotAllowed(f"wrong method; there are {_ENDPOINTS}"))
+        response.headers.update(error.headers or {})
+        return response
+
+    async def give_up(self, request: Request, error: ClientDisconnect) -> Response:
+        """Answer a client that left before its request was whole; nobody reads it."""
+        return await self.refuse(request, InvalidRequest("the body ended early"))
+
+    async def fail(self, request: Request, error: Exception) -> Response:
+        """Answer a bug; the server logs it."""
+        body = RefusalBody(error="internal", message="Something went wrong.", container_id=self._container_id)
+        return _json(body, 500)
+
+    @property
+    def _status(self) -> WorkerStatus:
+        return "idle" if self._gate.job is None else "busy"
+
+
+def authorize(header: str, tokens: tuple[Secret, ...]) -> None:
+    """Raise Unauthorized unless `header` bears one of the tokens, or there are none to bear."""
+    scheme, _, given = header.partition(" ")
+    # All are compared, in constant time: how long it takes says nothing about them.
+    matches = [compare_digest(given.strip().encode(), token.reveal().encode()) for token in tokens]
+    if tokens and not (any(matches) and scheme.lower() == "bearer"):
+        raise Unauthorized("a valid bearer token is required")
+
+
+async def read_body(request: Request, seconds: float) -> bytes:
+    """Read a body; raise PayloadTooLarge, or RequestTimeout after so many seconds."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        raise PayloadTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise PayloadTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
+    except TimeoutError:
+        raise RequestTimeout(f"the body did not arrive within {seconds:g} seconds") from None
+    return bytes(body)
+
+
+def decode(kind: type[contract.Request], body: bytes, settings: Settings) -> contract.Request:
+    """Decode a body whose repository is on an allowed host; raise InvalidRequest naming the field."""
+    try:
+        job = decode_request(kind, body)
+    except ValueError as error:
+        raise InvalidRequest(str(error)[:_MOST_SAID]) from None
+    url: str | None = getattr(job, "repo_url", None)
+    if url is not None and not settings.allows(origin := RepositoryUrl.parse(url).origin):
+        raise InvalidRequest(f"`repoUrl` is on {origin}, which is not among the allowed hosts")
+    return job
+
+
+def store_warning(settings: Settings) -> str | None:
+    """Return what an operator should know about where sessions are kept."""
+    if settings.embedded_store:
+        return "no session store is configured: sessions are kept in a folder of this machine"
+    return None
+
+
+def _headers(refusal: Refusal) -> dict[str, str]:
+    if isinstance(refusal, Busy | ShuttingDown):
+        return {"Retry-After": str(_RETRY_AFTER)}
+    if isinstance(refusal, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
+    return {}
+
+
+def _json(body: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")

@@ -1,0 +1,1 @@
+"""What the operations share: steps on the repository in a session."""

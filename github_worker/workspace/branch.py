@@ -1,0 +1,211 @@
+"""Starting the session's branch: a name, a place to start, a push."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Container, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+from typing import Any, TypeVar
+
+from msgspec import Struct, structs
+
+from github_worker.contract import BranchCreated, BranchStarted, PushError, RepositoryUrl, SessionNamed
+from github_worker.errors import BranchNotFound, JobError, PushConflict
+from github_worker.git.checkout import check_out
+from github_worker.git.remote import RemoteMoved
+from github_worker.git.repository import Repository
+from github_worker.naming import Named
+from github_worker.progress import Report
+from github_worker.redaction import Secret
+from github_worker.sessions.transaction import SessionUpload
+from github_worker.workspace.push import push_failed
+from github_worker.workspace.repository import Workspace
+from github_worker.workspace.secrets import refuse, screen
+
+
+class BranchPlan(Struct, frozen=True):
+    """The branch that a job asks for: what it is named after, where it starts, and what it must not push."""
+
+    user_request: str
+    named: Named
+    base: str
+    prefix: str
+    secrets: tuple[Secret, ...]
+
+
+class Start(Struct, frozen=True):
+    """Where a branch starts, and what is known of the remote; `trouble` is why nothing is."""
+
+    base: str
+    at: str | None
+    heads: Mapping[str, str]
+    trouble: JobError | None
+
+
+async def name_branch(naming: asyncio.Task[Named], report: Report) -> Named:
+    """Await the name that was asked for alongside."""
+    report("generating_name", "Naming the branch")
+    named = await naming
+    if named.fallback:
+        report("fallback", f"Named without the model: {named.fallback}")
+    report("name_generated", named.title)
+    return named
+
+
+async def begin_branch(wanted: BranchPlan, workspace: Workspace, save: SessionUpload) -> BranchCreated:
+    """Put the session on a branch of its own and push it; where it is on that branch already, push alone."""
+    repository, metadata = workspace.repository, workspace.session.metadata
+    save.report("creating_branch", f"Starting a branch at {wanted.base}")
+    start = await asyncio.to_thread(_start, repository, wanted.base)
+    name = branch_name(wanted.prefix, wanted.named.slug, workspace.session.id)
+    if metadata.is_for(wanted.user_request) or is_numbered(repository.branch, name):
+        start = structs.replace(start, at=repository.head)
+    else:
+        branch = _choose(name, start, workspace, wanted.prefix)
+        await asyncio.to_thread(_switch, repository, branch, start)
+        workspace.track(branch)
+        path = session_path(workspace.location.url, branch)
+        metadata.record_branch(branch, wanted.base, wanted.named.title, path, wanted.user_request)
+    save.worktree_ready()
+    begun = _begun(workspace, wanted)
+    _announce(begun, save.report)
+    error = await _publish(repository, begun.branch_name, start, wanted.secrets, save.report)
+    return structs.replace(begun, pushed=error is None and begun.commit is not None, push_error=error)
+
+
+def _begun(workspace: Workspace, wanted: BranchPlan) -> BranchCreated:
+    metadata, branch = workspace.session.metadata, workspace.repository.branch
+    return BranchCreated(
+        branch_name=branch,
+        session_title=metadata.session_title or wanted.named.title,
+        session_path=metadata.session_path or session_path(workspace.location.url, branch),
+        base_branch=metadata.base_branch or wanted.base,
+        commit=workspace.repository.head,
+        pushed=False,
+    )
+
+
+def _announce(begun: BranchCreated, report: Report) -> None:
+    branch, title = begun.branch_name, begun.session_title
+    report.event(
+        BranchStarted(
+            branch_name=branch,
+            base_branch=begun.base_branch,
+            session_path=begun.session_path,
+            message=f"Started {branch}",
+        )
+    )
+    report.event(SessionNamed(session_name=title, branch_name=branch, message=f"Named the session {title}"))
+
+
+def _start(repository: Repository, base: str) -> Start:
+    try:
+        heads, trouble = repository.remote.heads().branches, None
+    except JobError as error:
+        heads, trouble = {}, error
+    if repository.branch == base:
+        return Start(base, repository.head, heads, trouble)
+    at = repository.tip(base) or repository.tracked(base)
+    if at is None:
+        if trouble:
+            raise trouble
+        if base not in heads:
+            raise BranchNotFound(f"Neither the session nor the remote has a branch {base}")
+        repository.remote.fetch(base)
+        at = repository.tracked(base)
+    return Start(base, at, heads, trouble)
+
+
+def _choose(wanted: str, start: Start, workspace: Workspace, prefix: str) -> str:
+    repository, session_id = workspace.repository, workspace.session.id
+    for name, oid in start.heads.items():
+        # An earlier try pushed it and was lost: it is at our start, and the session does not know it.
+        if is_branch_of(name, prefix, session_id) and oid == start.at and repository.tip(name) is None:
+            return name
+    return free_name(wanted, {*start.heads, *repository.branches})
+
+
+def _switch(repository: Repository, branch: str, start: Start) -> None:
+    if start.at is not None and start.at != repository.head:
+        check_out(repository, start.at)
+    repository.start(branch, start.at)
+
+
+async def _publish(
+    repository: Repository, branch: str, start: Start, secrets: tuple[Secret, ...], report: Report
+) -> PushError | None:
+    if start.at is None:
+        return None
+    report("pushing", f"Pushing {branch}")
+    try:
+        if start.trouble:
+            raise start.trouble
+        refuse(await asyncio.to_thread(screen, repository, secrets))
+        await asyncio.to_thread(repository.remote.push, branch, new=branch not in start.heads)
+    except RemoteMoved as error:
+        return push_failed(PushConflict(str(error)), report)
+    except JobError as error:
+        return push_failed(error, report)
+    report.achieved.update(commitHash=start.at, branch=branch, pushed=True)
+    repository.set_tracking(branch, start.at)
+    return None
+
+
+_SUFFIX_LENGTH = 8
+
+
+def session_suffix(session_id: str) -> str:
+    """Return the last eight characters of a session's id, as a branch name may end."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", session_id[-_SUFFIX_LENGTH:]).strip("-")
+
+
+def branch_name(prefix: str, slug: str, session_id: str) -> str:
+    """Return `webedt/add-dark-mode-abc12345`."""
+    return f"{prefix}{slug}-{session_suffix(session_id)}"
+
+
+def is_branch_of(name: str, prefix: str, session_id: str) -> bool:
+    """Tell whether a branch was named for this session."""
+    return (
+        re.fullmatch(rf"{re.escape(prefix)}.+-{re.escape(session_suffix(session_id))}(-[0-9]+)?", name)
+        is not None
+    )
+
+
+def is_numbered(name: str, wanted: str) -> bool:
+    """Tell whether `name` is the one that is wanted, or what `free` made of it."""
+    return re.fullmatch(rf"{re.escape(wanted)}(-[0-9]+)?", name) is not None
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return `name`, or the first of `name-2`, `name-3`, … that is not taken.
+
+    Where one of its folders is a branch, git could not have it: then it has no folders.
+    """
+    if any(name[: slash.start()] in taken for slash in re.finditer("/", name)):
+        name = name.replace("/", "-")
+    if name not in taken:
+        return name
+    return next(other for number in count(2) if (other := f"{name}-{number}") not in taken)
+
+
+def session_path(url: RepositoryUrl, branch: str) -> str:
+    """Return `owner__repo__webedt-add-dark-mode-abc12345`."""
+    return f"{url.owner}__{url.name}__{branch.replace('/', '-')}"
+
+
+Value = TypeVar("Value")
+
+
+@asynccontextmanager
+async def background_task(step: Coroutine[Any, Any, Value]) -> AsyncIterator[asyncio.Task[Value]]:
+    """Run `step` beside the block, which awaits it where it needs its value."""
+    task = asyncio.create_task(step)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,147 @@
+"""Getting a repository into a session: cloned, or brought up to date where it is there already."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from msgspec import Struct
+
+from github_worker.contract import Cloned, CloneRepository, InitSession, RepositoryUrl
+from github_worker.errors import MergeConflict, OtherRepository
+from github_worker.git.checkout import fast_forward, write_worktree
+from github_worker.git.clone import Choice, choose, default_branch, fetch
+from github_worker.git.config import cloned
+from github_worker.git.remote import RemoteHeads
+from github_worker.git.repository import Repository
+from github_worker.git.worktree import is_clean
+from github_worker.progress import Report, watched
+from github_worker.redaction import hide
+from github_worker.services import Services
+from github_worker.sessions.session import Session
+from github_worker.workspace.repository import (
+    SessionRepository,
+    Workspace,
+    find_repository,
+    open_workspace,
+    require,
+    write_config,
+)
+
+
+class CloneOutcome(Struct, frozen=True):
+    """A repository in a session; `to_check_out` is the commit whose files are still to come."""
+
+    workspace: Workspace
+    branch: str
+    was_cloned: bool
+    pulled: bool = False
+    to_check_out: str | None = None
+
+    def result(self) -> Cloned:
+        """Say it as clone-repository does."""
+        return Cloned(
+            cloned_path=self.workspace.location.cloned_path,
+            branch=self.branch,
+            was_cloned=self.was_cloned,
+            commit=self.workspace.repository.head,
+            pulled=self.pulled,
+        )
+
+
+async def clone_or_update(
+    request: CloneRepository | InitSession, session: Session, services: Services, report: Report
+) -> CloneOutcome:
+    """Clone the repository, or update the one that is there; raise OtherRepository if it is another."""
+    if session.is_new:
+        report("new_session", "Beginning a new session")
+    else:
+        report("session_found", "Found the session")
+    if find_repository(session):
+        return await _update(request, session, services, report)
+    return await _clone(request, session, services, report)
+
+
+async def check_out(obtained: CloneOutcome, report: Report) -> None:
+    """Write the files of a fresh clone."""
+    if obtained.to_check_out:
+        unconverted = await asyncio.to_thread(
+            write_worktree, obtained.workspace.repository, obtained.to_check_out
+        )
+        for path, why in unconverted:
+            report.warning("not_converted", f"{path} is as it is in the repository: {why}")
+    if obtained.was_cloned:
+        report("cloned", f"Cloned {obtained.branch}")
+
+
+def require_room(folder: Path) -> None:
+    """Raise OtherRepository if a repository's folder has something in it."""
+    if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
+        raise OtherRepository(f"The session has other files in {folder.name}")
+
+
+async def _clone(
+    request: CloneRepository | InitSession, session: Session, services: Services, report: Report
+) -> CloneOutcome:
+    url = RepositoryUrl.parse(request.repo_url)
+    location = SessionRepository(request.directory or url.name, url)
+    folder = session.worktree(location.cloned_path)
+    hide(folder)
+    require_room(folder)
+    report("cloning", f"Cloning {url.owner}/{url.name}")
+    repository = await asyncio.to_thread(
+        Repository.create, folder, url, request.access_token, services.committer
+    )
+    heads = await asyncio.to_thread(repository.remote.heads)
+    if not heads.branches:
+        heads = RemoteHeads({}, await default_branch(url, request.access_token, services.settings))
+    choice = choose(heads, request.branch)
+    if choice.missing:
+        report("branch_fallback", f"There is no branch {choice.missing}: cloning {choice.branch}")
+    await _fetch(repository, choice, request, report)
+    config = cloned(url, choice.branch, single=not request.all_branches)
+    write_config(session, location.cloned_path, config)
+    session.metadata.record_clone(url, choice.branch, location.cloned_path)
+    workspace = Workspace(session, location, repository)
+    return CloneOutcome(workspace, choice.branch, was_cloned=True, to_check_out=choice.at)
+
+
+async def _fetch(
+    repository: Repository, choice: Choice, request: CloneRepository | InitSession, report: Report
+) -> None:
+    def count() -> None:
+        transfer = repository.remote.transfer
+        # none of none would be all of it, and comes before the server has counted
+        report.count("Receiving objects", transfer.received, transfer.total or None, transfer.bytes)
+
+    fetching = asyncio.to_thread(
+        fetch, repository, choice, depth=request.depth, all_branches=request.all_branches
+    )
+    await watched(fetching, count)
+    count()
+
+
+async def _update(
+    request: CloneRepository | InitSession, session: Session, services: Services, report: Report
+) -> CloneOutcome:
+    location = require(session, request.repo_url)
+    report("repo_exists", f"The session holds {location.url.owner}/{location.url.name} already")
+    workspace = await asyncio.to_thread(open_workspace, session, location, services, request.access_token)
+    branch = workspace.repository.branch
+    pulled = await asyncio.to_thread(_pull, workspace.repository, branch)
+    return CloneOutcome(workspace, branch, was_cloned=False, pulled=pulled)
+
+
+def _pull(repository: Repository, branch: str) -> bool:
+    heads = repository.remote.heads()
+    if branch not in heads.branches:
+        return False
+    repository.remote.fetch(branch)
+    head, ahead = repository.head, heads.branches[branch]
+    if head is None or head == ahead or not repository.is_ancestor(head, ahead) or not is_clean(repository):
+        return False
+    try:
+        fast_forward(repository, branch, ahead)
+    except MergeConflict:
+        return False
+    return True

@@ -1,0 +1,81 @@
+"""Pushing a branch, and what to do when the remote has moved on."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct
+
+from github_worker.contract import PushError
+from github_worker.errors import JobError, MergeConflict, PushConflict
+from github_worker.git.rebase import replay
+from github_worker.git.remote import RemoteMoved
+from github_worker.git.repository import Repository
+from github_worker.progress import Report
+from github_worker.redaction import scrub
+from github_worker.sessions.transaction import SessionUpload
+
+_TRIES = 3
+
+
+class Pushed(Struct, frozen=True):
+    """The branch's tip after a push, and why the push failed, if it did."""
+
+    tip: str
+    error: PushError | None = None
+
+
+async def push(repository: Repository, branch: str, save: SessionUpload) -> Pushed:
+    """Push a branch, rebasing its new commits when the remote moved on; a failure is an answer."""
+    report = save.report
+    try:
+        await _push(repository, branch, save)
+    except JobError as error:
+        return Pushed(_tip(repository, branch), push_failed(error, report))
+    tip = _tip(repository, branch)
+    report.achieved.update(commitHash=tip, branch=branch, pushed=True)
+    repository.set_tracking(branch, tip)
+    report("pushed", f"Pushed {branch}")
+    return Pushed(tip)
+
+
+def push_failed(error: JobError, report: Report) -> PushError:
+    """Report a push that failed, and return what the result says of it."""
+    report("push_failed", str(error))
+    return PushError(code=error.code, message=scrub(str(error)))
+
+
+async def _push(repository: Repository, branch: str, save: SessionUpload) -> None:
+    report = save.report
+    for _ in range(_TRIES):
+        report("pushing", f"Pushing {branch}")
+        try:
+            return await asyncio.to_thread(repository.remote.push, branch)
+        except RemoteMoved:
+            report("rebasing", f"{branch} has moved on: putting the new commit on top")
+            with save.restarted():
+                await asyncio.to_thread(_rebase, repository, branch)
+    try:
+        await asyncio.to_thread(repository.remote.push, branch)
+    except RemoteMoved as error:
+        raise PushConflict(f"{branch} keeps moving on the remote") from error
+
+
+def _rebase(repository: Repository, branch: str) -> None:
+    repository.remote.fetch(branch)
+    onto = repository.tracked(branch)
+    if onto is None:
+        raise PushConflict(f"{branch} is gone from the remote")
+    if not repository.related(_tip(repository, branch), onto):
+        repository.remote.unshallow(branch)
+    try:
+        replay(repository, branch, onto)
+    except MergeConflict as error:
+        raise PushConflict(str(error)) from error
+
+
+def _tip(repository: Repository, branch: str) -> str:
+    tip = repository.tip(branch)
+    if tip is None:
+        raise PushConflict(f"{branch} has no commit")
+    return tip
