@@ -60,7 +60,7 @@ class IgnoreRules:
 
     def ignores_below(self, path: bytes, *, is_folder: bool) -> bool:
         """Tell whether a path is ignored, or a folder above it."""
-        above = any(self.ignores(folder, is_folder=True) for folder in _folders_above(path))
+        above = any(self.ignores(folder, is_folder=True) for folder in folders_above(path))
         return above or self.ignores(path, is_folder=is_folder)
 
     def _lists_of(self, folder: bytes) -> tuple[PatternList, ...]:
@@ -89,7 +89,7 @@ class SparseCheckout:
         if self._patterns is None:
             return True
         decision = self._patterns.decide(path, is_folder=False)
-        for folder in reversed([*_folders_above(path)]):
+        for folder in reversed([*folders_above(path)]):
             if decision is not None:
                 break
             decision = self._patterns.decide(folder, is_folder=True)
@@ -121,7 +121,8 @@ def _without_trailing_spaces(line: bytes) -> bytes:
     return line[: end + backslashes % 2] if end < len(line) else line
 
 
-def _folders_above(path: bytes) -> Iterator[bytes]:
+def folders_above(path: bytes) -> Iterator[bytes]:
+    """Yield the folders above a path, the top one first."""
     at = path.find(b"/")
     while at >= 0:
         yield path[:at]

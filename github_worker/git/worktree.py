@@ -24,7 +24,7 @@ from github_worker.git.attributes import Attributes
 from github_worker.git.conversion import CannotConvert, Conversion, conversion, is_lfs_pointer, lfs_pointer
 from github_worker.git.index_file import Entry
 from github_worker.git.native import write_blob
-from github_worker.git.patterns import IgnoreRules
+from github_worker.git.patterns import IgnoreRules, folders_above
 from github_worker.git.repository import Repository
 
 MAX_FILE_BYTES = 100 * 1024 * 1024  # GitHub refuses larger ones
@@ -156,10 +156,15 @@ class _Worktree:
         for entry in self._suspects:
             if (change := self._change(entry.path, entry)) is None:
                 continue
-            if self._rules.sparse.holds(entry.path):
+            if self._rules.sparse.holds(entry.path) or self._is_replaced(entry.path):
                 yield change
             else:
                 self.left_out.append((entry.path, _OUTSIDE))
+
+    def _is_replaced(self, path: bytes) -> bool:
+        """Tell whether a new file stands in the place of a folder above a path."""
+        files = [folder for folder in folders_above(path) if self._status(folder) is not None]
+        return any(self._rules.sparse.holds(file) and self._is_new(file) for file in files)
 
     def remember_unchanged(self) -> None:
         """Write the status of the files that were read and found unchanged into the index."""

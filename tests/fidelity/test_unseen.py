@@ -151,3 +151,11 @@ async def test_a_sparse_index(arena: Arena) -> None:
     arena.git("sparse-checkout", "set", "--cone", "--sparse-index", "d")
     arena.write({"d/new": "new\n"})
     await agree(arena, allowed="unsupported_repository: ")
+
+
+async def test_a_file_takes_the_place_of_a_folder_outside(arena: Arena) -> None:
+    """A new file that a sparse checkout holds goes before the files that it leaves out."""
+    arena.start({"d/a": "a\n", "e/f": "f\n", "top": "t\n"})
+    arena.git("sparse-checkout", "set", "d")
+    arena.write({"e": "a file now\n"})
+    await agree(arena)
