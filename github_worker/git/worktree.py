@@ -136,8 +136,10 @@ class _Worktree:
         if entry.is_assumed_valid or self._is_in_nested(entry.path):
             return True
         status = self._status(entry.path)
+        if entry.skips_worktree and status is None:
+            return not any(map(self._status, folders_above(entry.path)))
         if entry.skips_worktree:
-            return not (self._rules.sparse.is_on and status)
+            return not self._rules.sparse.is_on
         if status is None or entry.is_intent or self._mode(status, entry) != entry.mode:
             return False
         return entry.has_stats_of(status, written)
@@ -156,7 +158,10 @@ class _Worktree:
         for entry in self._suspects:
             if (change := self._change(entry.path, entry)) is None:
                 continue
-            if self._rules.sparse.holds(entry.path) or self._is_replaced(entry.path):
+            is_replaced = self._is_replaced(entry.path)
+            if entry.skips_worktree and change.oid is None and not is_replaced:
+                continue
+            if is_replaced or self._rules.sparse.holds(entry.path):
                 yield change
             else:
                 self.left_out.append((entry.path, _OUTSIDE))
