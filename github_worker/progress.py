@@ -53,6 +53,17 @@ class Report:
             )
         )
 
+    async def transfer(self, work: Awaitable[Value], message: str, count: ByteCount) -> Value:
+        """Await work that moves bytes, saying a few times a second how far it is, and that it is done."""
+
+        def say() -> None:
+            self.count(message, count.bytes, count.total, count.bytes)
+
+        value = await watched(work, say)
+        count.total = count.bytes
+        say()
+        return value
+
     def warning(self, code: str, message: str) -> None:
         """Say that something was left out or done otherwise."""
         self._send(Warned(code=code, message=scrub(message)))

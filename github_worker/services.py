@@ -9,7 +9,7 @@ from github_worker.git.native import isolate
 from github_worker.git.repository import Person
 from github_worker.naming import Namer
 from github_worker.scratch import Scratch
-from github_worker.sessions.session import Sessions
+from github_worker.sessions.transaction import Sessions
 from github_worker.settings import Settings
 from github_worker.storage import store_for
 

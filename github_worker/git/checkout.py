@@ -41,7 +41,6 @@ def write_worktree(repository: Repository, oid: str) -> list[tuple[str, str]]:
 def check_out(repository: Repository, oid: str) -> None:
     """Bring index and files to a commit; raise MergeConflict, with nothing touched, if work were lost."""
     refresh(repository)
-    repository.previous_head = repository.previous_head or repository.head
     changed = _changed(repository, repository.head, oid)
     outside = _outside(repository, changed)
     inside = [path for path in changed if path not in outside] if outside else None
@@ -63,18 +62,18 @@ def fast_forward(repository: Repository, branch: str, to: str) -> None:
     repository.set_branch(branch, to, "pull: Fast-forward")
 
 
-def reset_index(repository: Repository, previous_head: str | None, tip: str) -> None:
+def reset_index(repository: Repository, before: str | None, tip: str) -> None:
     """Let the index be that of HEAD's commit `tip`, so that files which differ from it show as changes.
 
-    Files that are still as in `previous_head` become what they are in `tip`; all others stay as they are.
+    Files that are still as in `before` become what they are in `tip`; all others stay as they are.
     """
     tree = repository.commit(tip).tree
     skipped = {entry.path for entry in _entries(repository) if entry.skips_worktree}
-    if previous_head is not None:
-        changed = _changed(repository, previous_head, tip)
+    if before is not None:
+        changed = _changed(repository, before, tip)
         if paths := [path for path in _beyond_no_link(repository.folder, changed) if path not in skipped]:
             refresh(repository)
-            repository.set_branch(repository.branch, previous_head, "checkout: moving")
+            repository.set_branch(repository.branch, before, "checkout: moving")
             native.check_out(repository.libgit2, tree, _UNTOUCHED, paths)
             repository.set_branch(repository.branch, tip, "checkout: moved")
             _Files(repository).finish(paths)

@@ -153,16 +153,16 @@ class _Region(Struct, frozen=True):
 
 def _compare(gone: _Marks, come: _Marks) -> None:
     """Mark what differs: around the rarest and longest lines in common, again and again."""
-    previous_head = [_Region(0, len(gone.lines), 0, len(come.lines))]
-    while previous_head:
-        region = previous_head.pop()
+    pending = [_Region(0, len(gone.lines), 0, len(come.lines))]
+    while pending:
+        region = pending.pop()
         match = _Search(gone.lines, come.lines, region).best()
         if match is None:
             gone.mark(region.start, region.end)
             come.mark(region.new_start, region.new_end)
         else:
-            previous_head.append(_Region(region.start, match.start, region.new_start, match.new_start))
-            previous_head.append(_Region(match.end, region.end, match.new_end, region.new_end))
+            pending.append(_Region(region.start, match.start, region.new_start, match.new_start))
+            pending.append(_Region(match.end, region.end, match.new_end, region.new_end))
 
 
 class _Search:

@@ -57,9 +57,6 @@ class Repository:
         self.folder = folder
         self.committer = committer
         self.rules = rules or Rules()
-        self.previous_head: str | None = (
-            None  # the commit that the files were at before `check_out` moved them
-        )
         self.libgit2 = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
         self.libgit2.set_ident(committer.name, committer.email)
         self.remote = Remote(self.libgit2, url, token)

@@ -27,6 +27,7 @@ from github_worker.operations.merge_pull_request import merge_pull_request
 from github_worker.progress import Report
 from github_worker.scratch import translate_disk_failures
 from github_worker.services import Services
+from github_worker.sessions.transaction import RepeatedRequest
 
 _OPERATIONS: Mapping[type[Request], Callable[[Any, Services, Report], Awaitable[Result]]] = {
     CloneRepository: clone_repository,
@@ -42,4 +43,7 @@ _OPERATIONS: Mapping[type[Request], Callable[[Any, Services, Report], Awaitable[
 async def run(request: Request, services: Services, report: Report) -> Result:
     """Do what a request asks; raise JobError when it cannot be done."""
     with translate_disk_failures(), translate_damage():
-        return await _OPERATIONS[type(request)](request, services, report)
+        try:
+            return await _OPERATIONS[type(request)](request, services, report)
+        except RepeatedRequest as repeated:
+            return repeated.result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from github_worker.contract import CommitAndPush, Committed
 from github_worker.git import commits
@@ -10,12 +11,10 @@ from github_worker.git.repository import Person, Repository
 from github_worker.git.worktree import stage
 from github_worker.naming import CommitContext
 from github_worker.progress import Report
-from github_worker.redaction import Secret
 from github_worker.services import Services
-from github_worker.sessions.transaction import outcome, saving
 from github_worker.workspace.conflicts import carry_branch
-from github_worker.workspace.push import Pushed, push
-from github_worker.workspace.repository import open_workspace, require
+from github_worker.workspace.push import PushOutcome, push
+from github_worker.workspace.repository import Workspace, open_workspace, require_repository
 from github_worker.workspace.secrets import refuse, request_secrets, screen, warn_of
 
 _RECENT = 10  # subjects that show the model the repository's convention
@@ -23,51 +22,69 @@ _RECENT = 10  # subjects that show the model the repository's convention
 
 async def commit_and_push(request: CommitAndPush, services: Services, report: Report) -> Committed:
     """Commit everything that changed in the session's repository, and push it."""
-    secrets = request_secrets(request)  # as long as the job runs, so that each is masked
-    session = await services.sessions.open(request.session_id, report)
-    if done := outcome(request, session, Committed):
-        return done
-    location = require(session)
-    report("analyzing", "Looking for changes")
-    workspace = await asyncio.to_thread(open_workspace, session, location, services, request.access_token)
-    repository = workspace.repository
-    branch = repository.branch
-    staged = await asyncio.to_thread(stage, repository, workspace.nested, workspace.misnamed)
-    for path, why in staged.left_out:
+    async with services.sessions.transaction(request, report, Committed) as transaction:
+        location = require_repository(transaction.session)
+        report("analyzing", "Looking for changes")
+        workspace = await asyncio.to_thread(open_workspace, location, services, request.access_token)
+        repository, branch = workspace.repository, workspace.repository.branch
+        summary = await asyncio.to_thread(_stage, workspace, report)
+        if not _is_commit_due(repository, summary) and _is_pushed(repository, branch):
+            transaction.complete(_describe_nothing(repository, branch))
+            return transaction.result
+        await asyncio.to_thread(_screen, request, repository, summary.tree, report)
+
+        transaction.start_upload(worktree_ready=True)
+        if _is_commit_due(repository, summary):
+            await _commit(request, summary, repository, services, report)
+        commit = repository.head
+        outcome = await push(repository, branch, transaction, report)
+        if outcome.error is None:
+            location.set_upstream(branch)
+        on_conflict = partial(carry_branch, workspace, services, commit, switch=False)
+        transaction.complete(_describe(repository, branch, summary, outcome), on_conflict)
+    return transaction.result
+
+
+def _stage(workspace: Workspace, report: Report) -> commits.Summary:
+    """Stage every change, warn of what must be left out, and compare with HEAD."""
+    folders = workspace.location.folders
+    for path, why in stage(workspace.repository, folders.nested, folders.misnamed).left_out:
         report.warning("left_out", f"{path} was left out: {why}")
-    summary = await asyncio.to_thread(commits.summarise, repository)
-    is_commit_due = bool(summary.changes) or repository.is_merging
-    if not is_commit_due and _is_pushed(repository, branch):
-        return _skipped(repository, branch)
-    await _screen(request, secrets, repository, summary.tree, report)
-    carry = carry_branch(workspace, services, switch=False)
-    async with saving(services.sessions, session, request, report, carry) as save:
-        save.worktree_ready()
-        if is_commit_due:
-            report("changes_detected", _counted(len(summary.changes)))
-            message = await _message(request, summary, repository, services, report)
-            report("committing", message.partition("\n")[0])
-            author = (
-                Person(request.author.name, request.author.email) if request.author else services.committer
-            )
-            commit = await asyncio.to_thread(commits.create, repository, summary.tree, message, author)
-            report("committed", commit)
-        pushed = await push(repository, branch, save)
-        if pushed.error is None:
-            workspace.set_upstream(branch)
-        result = _committed(repository, branch, summary, pushed)
-        save.keep(result)
-    return outcome(request, save.session, Committed) or result
+    return commits.summarise(workspace.repository)
 
 
-async def _screen(
-    request: CommitAndPush, secrets: tuple[Secret, ...], repository: Repository, tree: str, report: Report
-) -> None:
-    findings = await asyncio.to_thread(screen, repository, secrets, tree, (request.message or "").encode())
+def _is_commit_due(repository: Repository, summary: commits.Summary) -> bool:
+    return bool(summary.changes) or repository.is_merging
+
+
+def _is_pushed(repository: Repository, branch: str) -> bool:
+    return repository.head is None or repository.head == repository.tracked(branch)
+
+
+def _screen(request: CommitAndPush, repository: Repository, tree: str, report: Report) -> None:
+    """Find credentials in what would be pushed, and stop there unless the request allows them."""
+    message = (request.message or "").encode()
+    findings = screen(repository, request_secrets(request), tree, message)
     if request.allow_secrets:
         warn_of(findings, report)
     else:
         refuse(findings)
+
+
+async def _commit(
+    request: CommitAndPush,
+    summary: commits.Summary,
+    repository: Repository,
+    services: Services,
+    report: Report,
+) -> None:
+    files = len(summary.changes)
+    report("changes_detected", "1 file changed" if files == 1 else f"{files} files changed")
+    message = await _message(request, summary, repository, services, report)
+    report("committing", message.partition("\n")[0])
+    person = request.author
+    author = Person(person.name, person.email) if person else services.committer
+    report("committed", await asyncio.to_thread(commits.create, repository, summary.tree, message, author))
 
 
 async def _message(
@@ -92,15 +109,7 @@ async def _message(
     return f"{text}\n\nCommitted-by: {request.user_id}\n" if request.user_id else f"{text}\n"
 
 
-def _counted(files: int) -> str:
-    return "1 file changed" if files == 1 else f"{files} files changed"
-
-
-def _is_pushed(repository: Repository, branch: str) -> bool:
-    return repository.head is None or repository.head == repository.tracked(branch)
-
-
-def _skipped(repository: Repository, branch: str) -> Committed:
+def _describe_nothing(repository: Repository, branch: str) -> Committed:
     return Committed(
         commit_hash=repository.head,
         commit_message=repository.message(repository.head) if repository.head else "",
@@ -114,13 +123,15 @@ def _skipped(repository: Repository, branch: str) -> Committed:
     )
 
 
-def _committed(repository: Repository, branch: str, summary: commits.Summary, pushed: Pushed) -> Committed:
+def _describe(
+    repository: Repository, branch: str, summary: commits.Summary, outcome: PushOutcome
+) -> Committed:
     return Committed(
-        commit_hash=pushed.tip,
-        commit_message=repository.message(pushed.tip),
+        commit_hash=outcome.tip,
+        commit_message=repository.message(outcome.tip),
         branch=branch,
-        pushed=pushed.error is None,
-        push_error=pushed.error,
+        pushed=outcome.error is None,
+        push_error=outcome.error,
         files_changed=len(summary.changes),
         insertions=summary.insertions,
         deletions=summary.deletions,

@@ -1,4 +1,8 @@
-"""Saving a session beside the work: the upload runs ahead, and waits where the work is not done yet."""
+"""One request's work on one session: opened once, changed in folders, saved whole or not at all.
+
+The upload runs beside the work and waits where the work is not done yet. A request that was answered before
+is answered again, and work that another writer got ahead of is carried over to that writer's version.
+"""
 
 from __future__ import annotations
 
@@ -6,100 +10,181 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 import msgspec
 
-from github_worker.contract import Request, Result
+from github_worker.archive.limits import Limits
+from github_worker.contract import (
+    CloneRepository,
+    CommitAndPush,
+    CreateBranch,
+    InitSession,
+    Request,
+    Result,
+)
 from github_worker.errors import SessionConflict, SessionNotFound, StorageUnavailable
-from github_worker.progress import ByteCount, Report, watched
+from github_worker.progress import ByteCount, Report
 from github_worker.retry import TRIES, pause
-from github_worker.sessions.session import Session, Sessions
+from github_worker.scratch import Scratch
+from github_worker.sessions.metadata import Metadata
+from github_worker.sessions.session import Session, load_session
 from github_worker.storage import SessionChanged, Store
 
 _VERSIONS = 3  # of other writers, that the work is carried over to
 
+AnyResult = TypeVar("AnyResult", bound=Result)
+SessionRequest = CloneRepository | CreateBranch | CommitAndPush | InitSession
+# Brings the work over to a newer version of the session; raises SessionConflict where it cannot.
 OnConflict = Callable[[Session], Awaitable[None]]
 
 
-class SessionUpload:
-    """One session's upload, under way; `session` is the version that it is of."""
+class RepeatedRequest(Exception):
+    """The session remembers the outcome of this request; `result` is it."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__()
+        self.result = result
+
+
+class Sessions:
+    """Opens sessions out of a store."""
+
+    def __init__(self, store: Store, scratch: Scratch, limits: Limits) -> None:
+        self.store = store
+        self._scratch = scratch
+        self._limits = limits
+
+    @asynccontextmanager
+    async def transaction(
+        self, request: SessionRequest, report: Report, kind: type[AnyResult], *, may_be_new: bool = False
+    ) -> AsyncIterator[Transaction[AnyResult]]:
+        """Open the request's session for the block, and save it at the end if the block began an upload.
+
+        Raises RepeatedRequest if the session remembers a `kind` for the request, SessionNotFound if there is
+        no session and it must not be new, and what saving raises. After an error storage is as it was.
+        """
+        report("downloading_session", "Downloading the session")
+        received = ByteCount()
+        loading = asyncio.to_thread(self.load, request.session_id, received)
+        session = await report.transfer(loading, "Downloading the session", received)
+        if session.is_new and not may_be_new:
+            raise SessionNotFound(f"There is no session {session.id}")
+        if (answer := _answer(request, session, kind)) is not None:
+            raise RepeatedRequest(answer)
+        transaction = Transaction(self, session, request, report, kind)
+        try:
+            yield transaction
+            await transaction.save()
+        except BaseException:
+            transaction.abandon()
+            raise
+
+    def load(self, session_id: str, received: ByteCount) -> Session:
+        """Download and unpack a session, in this thread."""
+        return load_session(session_id, self.store, self._scratch, self._limits, received)
+
+    async def metadata(self, session_id: str, report: Report) -> Metadata:
+        """Return a session's metadata alone; raise SessionNotFound."""
+        report("downloading_session", "Downloading the session")
+        session = await asyncio.to_thread(self.load, session_id, ByteCount())
+        if session.is_new:
+            raise SessionNotFound(f"There is no session {session.id}")
+        return session.metadata
+
+
+class Transaction(Generic[AnyResult]):
+    """A session under work; `session` is the version that is worked on."""
 
     def __init__(
-        self, sessions: Sessions, session: Session, request: Request, report: Report, carry: OnConflict
+        self, sessions: Sessions, session: Session, request: Request, report: Report, kind: type[AnyResult]
     ) -> None:
         self.session = session
-        self.report = report
         self._sessions = sessions
         self._request = request
-        self._carry = carry
+        self._report = report
+        self._kind = kind
         self._id = request.request_id or f"job-{uuid4().hex}"
-        self._result: Result | None = None
-        self._begin()
+        self._upload: _Upload | None = None
+        self._result: AnyResult | None = None
+        self._on_conflict: OnConflict | None = None
 
-    def worktree_ready(self) -> None:
+    def start_upload(self, *, worktree_ready: bool = False) -> None:
+        """Begin to send the session: its objects now, its files when they are released, the rest at last."""
+        self._upload = _Upload(self.session, self._sessions.store)
+        self._upload.start()
+        if worktree_ready:
+            self.release_worktree()
+
+    def release_worktree(self) -> None:
         """Let the files go: they stay as they are."""
-        self._upload.let_worktree_go()
+        if self._upload is not None:
+            self._upload.release_worktree()
 
     @contextmanager
-    def restarted(self) -> Iterator[None]:
-        """Let the block change files, and start over with what it leaves."""
+    def upload_restarted(self) -> Iterator[None]:
+        """Let the block change files, and send the session anew with what it leaves."""
         self.abandon()
         try:
             yield
         finally:
-            self._begin()
-            self.worktree_ready()
+            self.start_upload(worktree_ready=True)
+
+    def complete(self, result: AnyResult, on_conflict: OnConflict | None = None) -> None:
+        """Set the outcome, which is saved with the session, and how the work gets into a newer version."""
+        self._result, self._on_conflict = result, on_conflict
+
+    @property
+    def result(self) -> AnyResult:
+        """The outcome: that of this request's first asking, if a newer version of the session has one."""
+        if self._result is None:
+            raise RuntimeError("the transaction was not completed")
+        return _answer(self._request, self.session, self._kind) or self._result
 
     def abandon(self) -> None:
         """End the upload and leave storage as it is."""
-        self._upload.abandon()
+        if self._upload is not None:
+            self._upload.abandon()
 
-    def keep(self, result: Result) -> None:
-        """Record the job's outcome, which is saved with the session."""
-        self._result = result
-
-    async def finish(self) -> None:
+    async def save(self) -> None:
         """Let the rest go and see it stored, on top of a newer version if there is one.
 
-        Raises StorageUnavailable, SessionConflict, SessionNotFound, or what `carry` and the disk raise.
+        Raises StorageUnavailable, SessionConflict, SessionNotFound, or what `on_conflict` and the disk raise.
         """
-        self.report("uploading", "Saving the session")
+        if self._upload is None:
+            return None
+        self._report("uploading", "Saving the session")
         self._remember()
-        self._upload.let_all_go()
         conflicts = failures = 0
         while True:
+            self._upload.release_all()
             try:
-                await watched(self._upload.task, self._count)
-                break
+                sent = self._upload.sent
+                return await self._report.transfer(self._upload.task, "Saving the session", sent)
             except SessionChanged:
                 conflicts += 1
                 if conflicts == _VERSIONS:
                     raise SessionConflict from None
                 if await self._adopt_newer():
-                    break
+                    return None
             except StorageUnavailable:
                 failures += 1
                 if failures == TRIES:
                     raise
                 await asyncio.sleep(pause(failures))
-            self._begin()
-            self._upload.let_all_go()
-        self._upload.sent.total = self._upload.sent.bytes
-        self._count()
-
-    def _begin(self) -> None:
-        self._upload = _Upload(self.session, self._sessions.store)
+            self.start_upload()
 
     async def _adopt_newer(self) -> bool:
         """Carry the work over to the version that is stored now; True if that has it already."""
-        newer = await asyncio.to_thread(self._sessions.load, self.session.id)
+        newer = await asyncio.to_thread(self._sessions.load, self.session.id, ByteCount())
         if newer.is_new and not self.session.is_new:
             raise SessionNotFound(f"The session {newer.id} was deleted while this job worked")
         is_ours = newer.metadata.remembers(self._id, self._request.operation)
         if not is_ours:
-            await self._carry(newer)
+            if self._on_conflict is None:
+                raise SessionConflict
+            await self._on_conflict(newer)
         self.session = newer
         if not is_ours:
             self._remember()
@@ -109,10 +194,6 @@ class SessionUpload:
         metadata = self.session.metadata
         metadata.remember(self._id, self._request.operation, msgspec.to_builtins(self._result))
         metadata.write(self.session.folders.tree)
-
-    def _count(self) -> None:
-        sent = self._upload.sent
-        self.report.count("Saving the session", sent.bytes, sent.total, sent.bytes)
 
 
 class _Abandoned(Exception):
@@ -124,34 +205,39 @@ class _Upload:
 
     def __init__(self, session: Session, store: Store) -> None:
         self.sent = ByteCount()
+        self._session, self._store = session, store
         self._worktree: Future[None] = Future()
         self._tail: Future[None] = Future()
-        self._abandoned = False
-        chunks = self.sent.counted(self._pack(session))
-        self.task = asyncio.create_task(asyncio.to_thread(store.upload, session.id, chunks, session.version))
+        self._is_abandoned = False
+
+    def start(self) -> None:
+        """Begin to send, in a thread."""
+        chunks = self.sent.counted(self._pack())
+        sending = asyncio.to_thread(self._store.upload, self._session.id, chunks, self._session.version)
+        self.task = asyncio.create_task(sending)
         self.task.add_done_callback(_retrieve)
 
-    def let_worktree_go(self) -> None:
+    def release_worktree(self) -> None:
         """Open the first gate."""
         if not self._worktree.done():
             self._worktree.set_result(None)
 
-    def let_all_go(self) -> None:
+    def release_all(self) -> None:
         """Open both gates."""
-        self.let_worktree_go()
+        self.release_worktree()
         self._tail.set_result(None)
 
     def abandon(self) -> None:
         """See that it stores nothing more; its thread is not waited for, as storage may hang."""
-        self._abandoned = True
+        self._is_abandoned = True
         for gate in (self._worktree, self._tail):
             if not gate.done():
                 gate.set_exception(_Abandoned())
 
-    def _pack(self, session: Session) -> Iterator[bytes]:
-        for chunk in session.pack(self._worktree.result, self._tail.result):
+    def _pack(self) -> Iterator[bytes]:
+        for chunk in self._session.pack(self._worktree.result, self._tail.result):
             # Asked with the chunk at hand: its files may be gone already, and no archive may lack them.
-            if self._abandoned:
+            if self._is_abandoned:
                 raise _Abandoned
             yield chunk
 
@@ -162,28 +248,11 @@ def _retrieve(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-@asynccontextmanager
-async def saving(
-    sessions: Sessions, session: Session, request: Request, report: Report, carry: OnConflict
-) -> AsyncIterator[SessionUpload]:
-    """Upload the session while the block works on it; `carry` moves the work to a newer version of it."""
-    upload = SessionUpload(sessions, session, request, report, carry)
-    try:
-        yield upload
-        await upload.finish()
-    except BaseException:
-        upload.abandon()
-        raise
-
-
-AnyResult = TypeVar("AnyResult", bound=Result)
-
-
-def outcome(job: Request, session: Session, kind: type[AnyResult]) -> AnyResult | None:
-    """Return what the job's first asking achieved, if the session remembers it."""
-    if job.request_id is None or (kept := session.metadata.outcome(job)) is None:
+def _answer(request: Request, session: Session, kind: type[AnyResult]) -> AnyResult | None:
+    """Return what the request's first asking achieved, if the session remembers it."""
+    if request.request_id is None or (found := session.metadata.outcome(request)) is None:
         return None
     try:
-        return msgspec.convert(kept, kind)
+        return msgspec.convert(found, kind)
     except msgspec.ValidationError:  # a session may say anything
         return None

@@ -1,4 +1,4 @@
-"""Starting the session's branch: a name, a place to start, a push."""
+"""The session's branch: its name, where it starts, its first push."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from github_worker.git.repository import Repository
 from github_worker.naming import Named
 from github_worker.progress import Report
 from github_worker.redaction import Secret
-from github_worker.sessions.transaction import SessionUpload
-from github_worker.workspace.push import push_failed
+from github_worker.sessions.transaction import AnyResult, Transaction
+from github_worker.workspace.push import report_failure
 from github_worker.workspace.repository import Workspace
 from github_worker.workspace.secrets import refuse, screen
+
+Value = TypeVar("Value")
+_SUFFIX_LENGTH = 8
 
 
 class BranchPlan(Struct, frozen=True):
@@ -44,8 +47,20 @@ class Start(Struct, frozen=True):
     trouble: JobError | None
 
 
+@asynccontextmanager
+async def background_task(step: Coroutine[Any, Any, Value]) -> AsyncIterator[asyncio.Task[Value]]:
+    """Run `step` beside the block, which awaits it where it needs its value."""
+    task = asyncio.create_task(step)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 async def name_branch(naming: asyncio.Task[Named], report: Report) -> Named:
-    """Await the name that was asked for alongside."""
+    """Await the name that was asked for in the background."""
     report("generating_name", "Naming the branch")
     named = await naming
     if named.fallback:
@@ -54,53 +69,55 @@ async def name_branch(naming: asyncio.Task[Named], report: Report) -> Named:
     return named
 
 
-async def begin_branch(wanted: BranchPlan, workspace: Workspace, save: SessionUpload) -> BranchCreated:
+async def start_branch(
+    plan: BranchPlan, workspace: Workspace, transaction: Transaction[AnyResult], report: Report
+) -> BranchCreated:
     """Put the session on a branch of its own and push it; where it is on that branch already, push alone."""
     repository, metadata = workspace.repository, workspace.session.metadata
-    save.report("creating_branch", f"Starting a branch at {wanted.base}")
-    start = await asyncio.to_thread(_start, repository, wanted.base)
-    name = branch_name(wanted.prefix, wanted.named.slug, workspace.session.id)
-    if metadata.is_for(wanted.user_request) or is_numbered(repository.branch, name):
+    report("creating_branch", f"Starting a branch at {plan.base}")
+    start = await asyncio.to_thread(_find_start, repository, plan.base)
+    name = branch_name(plan.prefix, plan.named.slug, workspace.session.id)
+    if metadata.is_for(plan.user_request) or is_numbered(repository.branch, name):
         start = structs.replace(start, at=repository.head)
     else:
-        branch = _choose(name, start, workspace, wanted.prefix)
+        branch = _choose(name, start, workspace, plan.prefix)
         await asyncio.to_thread(_switch, repository, branch, start)
-        workspace.track(branch)
+        workspace.location.track(branch)
         path = session_path(workspace.location.url, branch)
-        metadata.record_branch(branch, wanted.base, wanted.named.title, path, wanted.user_request)
-    save.worktree_ready()
-    begun = _begun(workspace, wanted)
-    _announce(begun, save.report)
-    error = await _publish(repository, begun.branch_name, start, wanted.secrets, save.report)
-    return structs.replace(begun, pushed=error is None and begun.commit is not None, push_error=error)
+        metadata.record_branch(branch, plan.base, plan.named.title, path, plan.user_request)
+    transaction.release_worktree()
+    created = _describe(workspace, plan)
+    _announce(created, report)
+    error = await _publish(repository, created.branch_name, start, plan.secrets, report)
+    return structs.replace(created, pushed=error is None and created.commit is not None, push_error=error)
 
 
-def _begun(workspace: Workspace, wanted: BranchPlan) -> BranchCreated:
+def _describe(workspace: Workspace, plan: BranchPlan) -> BranchCreated:
     metadata, branch = workspace.session.metadata, workspace.repository.branch
     return BranchCreated(
         branch_name=branch,
-        session_title=metadata.session_title or wanted.named.title,
+        session_title=metadata.session_title or plan.named.title,
         session_path=metadata.session_path or session_path(workspace.location.url, branch),
-        base_branch=metadata.base_branch or wanted.base,
+        base_branch=metadata.base_branch or plan.base,
         commit=workspace.repository.head,
         pushed=False,
     )
 
 
-def _announce(begun: BranchCreated, report: Report) -> None:
-    branch, title = begun.branch_name, begun.session_title
+def _announce(created: BranchCreated, report: Report) -> None:
+    branch, title = created.branch_name, created.session_title
     report.event(
         BranchStarted(
             branch_name=branch,
-            base_branch=begun.base_branch,
-            session_path=begun.session_path,
+            base_branch=created.base_branch,
+            session_path=created.session_path,
             message=f"Started {branch}",
         )
     )
     report.event(SessionNamed(session_name=title, branch_name=branch, message=f"Named the session {title}"))
 
 
-def _start(repository: Repository, base: str) -> Start:
+def _find_start(repository: Repository, base: str) -> Start:
     try:
         heads, trouble = repository.remote.heads().branches, None
     except JobError as error:
@@ -118,13 +135,13 @@ def _start(repository: Repository, base: str) -> Start:
     return Start(base, at, heads, trouble)
 
 
-def _choose(wanted: str, start: Start, workspace: Workspace, prefix: str) -> str:
+def _choose(name: str, start: Start, workspace: Workspace, prefix: str) -> str:
     repository, session_id = workspace.repository, workspace.session.id
-    for name, oid in start.heads.items():
+    for other, oid in start.heads.items():
         # An earlier try pushed it and was lost: it is at our start, and the session does not know it.
-        if is_branch_of(name, prefix, session_id) and oid == start.at and repository.tip(name) is None:
-            return name
-    return free_name(wanted, {*start.heads, *repository.branches})
+        if is_branch_of(other, prefix, session_id) and oid == start.at and repository.tip(other) is None:
+            return other
+    return free_name(name, {*start.heads, *repository.branches})
 
 
 def _switch(repository: Repository, branch: str, start: Start) -> None:
@@ -145,15 +162,12 @@ async def _publish(
         refuse(await asyncio.to_thread(screen, repository, secrets))
         await asyncio.to_thread(repository.remote.push, branch, new=branch not in start.heads)
     except RemoteMoved as error:
-        return push_failed(PushConflict(str(error)), report)
+        return report_failure(PushConflict(str(error)), report)
     except JobError as error:
-        return push_failed(error, report)
+        return report_failure(error, report)
     report.achieved.update(commitHash=start.at, branch=branch, pushed=True)
     repository.set_tracking(branch, start.at)
     return None
-
-
-_SUFFIX_LENGTH = 8
 
 
 def session_suffix(session_id: str) -> str:
@@ -194,18 +208,3 @@ def free_name(name: str, taken: Container[str]) -> str:
 def session_path(url: RepositoryUrl, branch: str) -> str:
     """Return `owner__repo__webedt-add-dark-mode-abc12345`."""
     return f"{url.owner}__{url.name}__{branch.replace('/', '-')}"
-
-
-Value = TypeVar("Value")
-
-
-@asynccontextmanager
-async def background_task(step: Coroutine[Any, Any, Value]) -> AsyncIterator[asyncio.Task[Value]]:
-    """Run `step` beside the block, which awaits it where it needs its value."""
-    task = asyncio.create_task(step)
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

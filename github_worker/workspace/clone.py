@@ -16,16 +16,14 @@ from github_worker.git.remote import RemoteHeads
 from github_worker.git.repository import Repository
 from github_worker.git.worktree import is_clean
 from github_worker.progress import Report, watched
-from github_worker.redaction import hide
 from github_worker.services import Services
 from github_worker.sessions.session import Session
 from github_worker.workspace.repository import (
-    SessionRepository,
     Workspace,
     find_repository,
+    locate,
     open_workspace,
-    require,
-    write_config,
+    require_repository,
 )
 
 
@@ -62,19 +60,18 @@ async def clone_or_update(
     return await _clone(request, session, services, report)
 
 
-async def check_out(obtained: CloneOutcome, report: Report) -> None:
+async def check_out(outcome: CloneOutcome, report: Report) -> None:
     """Write the files of a fresh clone."""
-    if obtained.to_check_out:
-        unconverted = await asyncio.to_thread(
-            write_worktree, obtained.workspace.repository, obtained.to_check_out
-        )
+    if outcome.to_check_out:
+        repository = outcome.workspace.repository
+        unconverted = await asyncio.to_thread(write_worktree, repository, outcome.to_check_out)
         for path, why in unconverted:
             report.warning("not_converted", f"{path} is as it is in the repository: {why}")
-    if obtained.was_cloned:
-        report("cloned", f"Cloned {obtained.branch}")
+    if outcome.was_cloned:
+        report("cloned", f"Cloned {outcome.branch}")
 
 
-def require_room(folder: Path) -> None:
+def require_empty(folder: Path) -> None:
     """Raise OtherRepository if a repository's folder has something in it."""
     if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
         raise OtherRepository(f"The session has other files in {folder.name}")
@@ -84,10 +81,9 @@ async def _clone(
     request: CloneRepository | InitSession, session: Session, services: Services, report: Report
 ) -> CloneOutcome:
     url = RepositoryUrl.parse(request.repo_url)
-    location = SessionRepository(request.directory or url.name, url)
-    folder = session.worktree(location.cloned_path)
-    hide(folder)
-    require_room(folder)
+    location = locate(session, request.directory or url.name, url)
+    folder = location.folders.worktree
+    require_empty(folder)
     report("cloning", f"Cloning {url.owner}/{url.name}")
     repository = await asyncio.to_thread(
         Repository.create, folder, url, request.access_token, services.committer
@@ -99,10 +95,9 @@ async def _clone(
     if choice.missing:
         report("branch_fallback", f"There is no branch {choice.missing}: cloning {choice.branch}")
     await _fetch(repository, choice, request, report)
-    config = cloned(url, choice.branch, single=not request.all_branches)
-    write_config(session, location.cloned_path, config)
+    location.write_config(cloned(url, choice.branch, single=not request.all_branches))
     session.metadata.record_clone(url, choice.branch, location.cloned_path)
-    workspace = Workspace(session, location, repository)
+    workspace = Workspace(location, repository)
     return CloneOutcome(workspace, choice.branch, was_cloned=True, to_check_out=choice.at)
 
 
@@ -124,9 +119,9 @@ async def _fetch(
 async def _update(
     request: CloneRepository | InitSession, session: Session, services: Services, report: Report
 ) -> CloneOutcome:
-    location = require(session, request.repo_url)
+    location = require_repository(session, request.repo_url)
     report("repo_exists", f"The session holds {location.url.owner}/{location.url.name} already")
-    workspace = await asyncio.to_thread(open_workspace, session, location, services, request.access_token)
+    workspace = await asyncio.to_thread(open_workspace, location, services, request.access_token)
     branch = workspace.repository.branch
     pulled = await asyncio.to_thread(_pull, workspace.repository, branch)
     return CloneOutcome(workspace, branch, was_cloned=False, pulled=pulled)

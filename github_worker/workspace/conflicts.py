@@ -1,4 +1,4 @@
-"""Carrying finished work over to a version of the session that somebody saved meanwhile."""
+"""Work that is done, brought over to a version of the session that somebody saved meanwhile."""
 
 from __future__ import annotations
 
@@ -9,66 +9,65 @@ import shutil
 from github_worker.git.checkout import reset_index
 from github_worker.services import Services
 from github_worker.sessions.session import Session
-from github_worker.sessions.transaction import OnConflict
-from github_worker.workspace.clone import CloneOutcome, require_room
+from github_worker.workspace.clone import CloneOutcome, require_empty
 from github_worker.workspace.repository import (
     Workspace,
-    config_of,
     find_repository,
+    locate,
     open_workspace,
-    require,
-    write_config,
+    require_repository,
 )
 
 
-def carry_branch(workspace: Workspace, services: Services, *, switch: bool) -> OnConflict:
-    """Say how a newer session gets the branch of this one: moved to its commit, its edits left alone.
+async def carry_branch(
+    workspace: Workspace, services: Services, before: str | None, newer: Session, *, switch: bool
+) -> None:
+    """Move the branch in a newer session to the commit of this one, and leave its edits alone.
 
-    `switch` puts HEAD on it too. What is said raises SessionConflict when the other writer committed.
+    `before` is the commit that the files of this session were edited on, before a checkout moved them;
+    `switch` puts HEAD on the branch too. Raises SessionConflict when the other writer committed.
     """
-
-    async def carry(newer: Session) -> None:
-        await asyncio.to_thread(_carry_branch, newer, workspace, services, switch)
-
-    return carry
+    await asyncio.to_thread(_carry_branch, workspace, services, before, newer, switch)
 
 
-def carry_clone(obtained: CloneOutcome, services: Services) -> OnConflict:
-    """Say how a newer session gets a repository that was cloned: whole, or its branch where it has it too."""
-
-    async def carry(newer: Session) -> None:
-        if obtained.was_cloned and find_repository(newer) is None:
-            await asyncio.to_thread(_carry_clone, newer, obtained.workspace)
-        else:
-            await carry_branch(obtained.workspace, services, switch=True)(newer)
-
-    return carry
+async def carry_clone(outcome: CloneOutcome, services: Services, newer: Session) -> None:
+    """Put a repository that was cloned into a newer session, or its branch where that has it too."""
+    if outcome.was_cloned and find_repository(newer) is None:
+        await asyncio.to_thread(_carry_clone, outcome.workspace, newer)
+    else:
+        await carry_branch(outcome.workspace, services, outcome.workspace.start, newer, switch=True)
 
 
-def _carry_branch(newer: Session, workspace: Workspace, services: Services, switch: bool) -> None:
+def _carry_branch(
+    workspace: Workspace, services: Services, before: str | None, newer: Session, switch: bool
+) -> None:
     repository = workspace.repository
     branch, tip = repository.branch, repository.tip(repository.branch)
-    renewed = open_workspace(newer, require(newer, str(repository.remote.url)), services, token=None)
+    renewed = open_workspace(require_repository(newer, str(repository.remote.url)), services, token=None)
     target = renewed.repository
     is_news = tip is not None and target.import_branch(repository, branch, tip)
     if is_news and (tracked := repository.tracked(branch)) is not None:
         target.set_tracking(branch, tracked)
         if tracked == tip:
-            renewed.set_upstream(branch)
+            renewed.location.set_upstream(branch)
     if switch:
         target.start(branch, None)
-        renewed.track(branch)
+        renewed.location.track(branch)
         newer.metadata.copy_from(workspace.session.metadata)
     if is_news and tip is not None and target.branch == branch:
-        reset_index(target, repository.previous_head, tip)
+        reset_index(target, before, tip)
 
 
-def _carry_clone(newer: Session, workspace: Workspace) -> None:
-    session, cloned_path = workspace.session, workspace.location.cloned_path
-    folder = newer.worktree(cloned_path)
-    require_room(folder)
+def _carry_clone(workspace: Workspace, newer: Session) -> None:
+    source = workspace.location
+    target = locate(newer, source.cloned_path, source.url)
+    require_empty(target.folders.worktree)
     shutil.copytree(
-        session.worktree(cloned_path), folder, symlinks=True, copy_function=os.link, dirs_exist_ok=True
+        source.folders.worktree,
+        target.folders.worktree,
+        symlinks=True,
+        copy_function=os.link,
+        dirs_exist_ok=True,
     )
-    write_config(newer, cloned_path, config_of(session, cloned_path))
-    newer.metadata.copy_from(session.metadata)
+    target.write_config(source.config())
+    newer.metadata.copy_from(workspace.session.metadata)

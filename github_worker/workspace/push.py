@@ -13,47 +13,49 @@ from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
 from github_worker.progress import Report
 from github_worker.redaction import scrub
-from github_worker.sessions.transaction import SessionUpload
+from github_worker.sessions.transaction import AnyResult, Transaction
 
 _TRIES = 3
 
 
-class Pushed(Struct, frozen=True):
+class PushOutcome(Struct, frozen=True):
     """The branch's tip after a push, and why the push failed, if it did."""
 
     tip: str
     error: PushError | None = None
 
 
-async def push(repository: Repository, branch: str, save: SessionUpload) -> Pushed:
+async def push(
+    repository: Repository, branch: str, transaction: Transaction[AnyResult], report: Report
+) -> PushOutcome:
     """Push a branch, rebasing its new commits when the remote moved on; a failure is an answer."""
-    report = save.report
     try:
-        await _push(repository, branch, save)
+        await _push(repository, branch, transaction, report)
     except JobError as error:
-        return Pushed(_tip(repository, branch), push_failed(error, report))
+        return PushOutcome(_tip(repository, branch), report_failure(error, report))
     tip = _tip(repository, branch)
     report.achieved.update(commitHash=tip, branch=branch, pushed=True)
     repository.set_tracking(branch, tip)
     report("pushed", f"Pushed {branch}")
-    return Pushed(tip)
+    return PushOutcome(tip)
 
 
-def push_failed(error: JobError, report: Report) -> PushError:
+def report_failure(error: JobError, report: Report) -> PushError:
     """Report a push that failed, and return what the result says of it."""
     report("push_failed", str(error))
     return PushError(code=error.code, message=scrub(str(error)))
 
 
-async def _push(repository: Repository, branch: str, save: SessionUpload) -> None:
-    report = save.report
+async def _push(
+    repository: Repository, branch: str, transaction: Transaction[AnyResult], report: Report
+) -> None:
     for _ in range(_TRIES):
         report("pushing", f"Pushing {branch}")
         try:
             return await asyncio.to_thread(repository.remote.push, branch)
         except RemoteMoved:
             report("rebasing", f"{branch} has moved on: putting the new commit on top")
-            with save.restarted():
+            with transaction.upload_restarted():
                 await asyncio.to_thread(_rebase, repository, branch)
     try:
         await asyncio.to_thread(repository.remote.push, branch)

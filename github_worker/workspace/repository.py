@@ -1,4 +1,4 @@
-"""The repository in a session: where it is, whose it is, how it is opened."""
+"""The repository in a session: find it, read and write its own config, open it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from github_worker.git.config import RepositoryConfig
 from github_worker.git.repository import Repository
 from github_worker.redaction import Secret, hide
 from github_worker.services import Services
-from github_worker.sessions.session import WORKSPACE, Session
+from github_worker.sessions.session import WORKSPACE, RepositoryFolders, Session
 
 _MAX_CONFIG_BYTES = 1024 * 1024
 _MAX_RULES_BYTES = 100 * 1024 * 1024  # as git has it, for a file of patterns
@@ -23,40 +23,137 @@ _CONVERTING = re.compile(rb"ident|working-tree-encoding|filter")
 
 
 class SessionRepository(Struct, frozen=True):
-    """A repository that a session holds."""
-
-    cloned_path: str
-    url: RepositoryUrl
-
-
-class Workspace(Struct, frozen=True):
-    """A session and the repository in it, opened."""
+    """The repository that a session holds: where it is, whose it is, and what its own config says."""
 
     session: Session
-    location: SessionRepository
-    repository: Repository
+    cloned_path: str
+    url: RepositoryUrl
+    folders: RepositoryFolders
 
-    @property
-    def nested(self) -> list[str]:
-        """The folders in the worktree that are repositories of their own."""
-        return self.session.quarantined_repositories(self.location.cloned_path)
+    def config(self) -> RepositoryConfig:
+        """Read the repository's own config, every byte of it coming back with `write_config`."""
+        return _read_config(self.session, self.folders)
 
-    @property
-    def misnamed(self) -> list[str]:
-        """The paths in the worktree whose names git never takes, and which libgit2 is kept from."""
-        return self.session.misnamed(self.location.cloned_path)
+    def effective_config(self) -> RepositoryConfig:
+        """Return what git would go by: the config, and that of the worktree if the repository has such."""
+        config = self.config()
+        if not config.is_true("extensions.worktreeconfig"):
+            return config
+        return _read_config(self.session, self.folders, "config", "config.worktree")
+
+    def write_config(self, config: RepositoryConfig) -> None:
+        """Write the repository's own config; raise OtherRepository where a link is in its place."""
+        file = self.folders.quarantine / "config"
+        if _is_beyond_link(self.session, file):
+            raise OtherRepository(f"The session has a link in the place of {self.cloned_path}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(config.text.encode(errors="surrogateescape"))
 
     def track(self, branch: str) -> None:
-        """Let the repository's own config say that `branch` follows its namesake on origin, if it has one."""
-        if not _is_beyond_link(self.session, self.session.kept_file(self.location.cloned_path, "config")):
-            config = config_of(self.session, self.location.cloned_path)
-            write_config(self.session, self.location.cloned_path, config.tracking(branch))
+        """Let the config say that `branch` follows its namesake on origin, unless a link is in its place."""
+        if not _is_beyond_link(self.session, self.folders.quarantine / "config"):
+            self.write_config(self.config().tracking(branch))
 
     def set_upstream(self, branch: str) -> None:
         """Let a branch that was pushed and follows none follow its namesake, as `git push -u` does."""
-        config = config_of(self.session, self.location.cloned_path)
-        if _is_of(config, self.location.url) and not config.has_upstream(branch):
+        config = self.config()
+        if _is_of(config, self.url) and not config.has_upstream(branch):
             self.track(branch)
+
+    def read_quarantined(self, name: str, largest: int) -> bytes | None:
+        """Read a file of the `.git` that libgit2 does not see, None where there is none.
+
+        Raises UnsupportedRepository if it has more than `largest` bytes.
+        """
+        return _read(self.session, self.folders.quarantine / name, largest)
+
+    def contents(self, config: RepositoryConfig) -> FolderContents:
+        """Return which files are known to have which content, as far as git makes no other blob of it."""
+        files = [*self.folders.attribute_files, self.folders.worktree / ".git" / "info" / "attributes"]
+        rules = b"".join(file.read_bytes() for file in files if file.is_file() and not file.is_symlink())
+        if _CONVERTING.search(rules):
+            return FolderContents.unknown()
+        return self.folders.contents(bool(rules) or config.get("core.autocrlf") is not None)
+
+
+class Workspace(Struct, frozen=True):
+    """A session's repository, opened; `start` is the commit that it was at then."""
+
+    location: SessionRepository
+    repository: Repository
+    start: str | None = None
+
+    @property
+    def session(self) -> Session:
+        """The session that it is in."""
+        return self.location.session
+
+
+def find_repository(session: Session) -> SessionRepository | None:
+    """Find the repository that a session holds, by its metadata or else by its one folder with a `.git`."""
+    if github := session.metadata.github:
+        return locate(session, github.cloned_path, _parse(github.repo_url))
+    found = list(session.folders.tree.glob(f"{WORKSPACE}/*/.git/HEAD"))
+    if len(found) != 1:
+        return None
+    cloned_path = found[0].parent.parent.name
+    origin = _read_config(session, session.repository_folders(cloned_path)).get("remote.origin.url")
+    return locate(session, cloned_path, _parse(origin)) if origin else None
+
+
+def locate(session: Session, cloned_path: str, url: RepositoryUrl) -> SessionRepository:
+    """Return the repository at `cloned_path`, which may be still to be made."""
+    folders = session.repository_folders(cloned_path)
+    hide(folders.worktree)
+    return SessionRepository(session, cloned_path, url, folders)
+
+
+def require_repository(session: Session, repo_url: str | None = None) -> SessionRepository:
+    """Return the repository that a session holds; raise NoRepository, or OtherRepository than `repo_url`."""
+    repository = find_repository(session)
+    if repository is None:
+        raise NoRepository()
+    if repo_url is not None and not repository.url.same_repository(RepositoryUrl.parse(repo_url)):
+        raise OtherRepository(f"The session holds {repository.url}, not {RepositoryUrl.parse(repo_url)}")
+    return repository
+
+
+def open_workspace(location: SessionRepository, services: Services, token: Secret | None) -> Workspace:
+    """Open the session's repository to work with `token`; raise HostNotAllowed, NoRepository, …."""
+    if not services.settings.allows(location.url.origin):
+        raise HostNotAllowed(f"The session's repository is on {location.url.origin}, which is not allowed")
+    config = location.effective_config()
+    repository = Repository.open(
+        location.folders.worktree,
+        config,
+        location.url,
+        token,
+        services.committer,
+        is_unchanged=location.contents(config).has,
+        sparse_checkout=location.read_quarantined("info/sparse-checkout", _MAX_RULES_BYTES),
+    )
+    return Workspace(location, repository, repository.head)
+
+
+def _read_config(session: Session, folders: RepositoryFolders, *names: str) -> RepositoryConfig:
+    """Read the config of a repository, or the `names` of its files one after the other."""
+    files = [folders.quarantine / name for name in names or ("config",)]
+    texts = [_read(session, file, _MAX_CONFIG_BYTES) or b"" for file in files]
+    return RepositoryConfig(b"\n".join(texts).decode(errors="surrogateescape"))
+
+
+def _read(session: Session, file: Path, largest: int) -> bytes | None:
+    if _is_beyond_link(session, file) or not file.is_file():
+        return None
+    if file.stat().st_size > largest:
+        raise UnsupportedRepository(f"The repository's {file.name} is over {largest:,} bytes")
+    return file.read_bytes()
+
+
+def _is_beyond_link(session: Session, file: Path) -> bool:
+    """Tell whether the path of a quarantined file leads through a link, as the archive's links may."""
+    root = session.folders.quarantine
+    return file.resolve() != root.resolve() / file.relative_to(root)
 
 
 def _is_of(config: RepositoryConfig, url: RepositoryUrl) -> bool:
@@ -65,100 +162,6 @@ def _is_of(config: RepositoryConfig, url: RepositoryUrl) -> bool:
         return RepositoryUrl.parse(config.get("remote.origin.url") or "").same_repository(url)
     except ValueError:
         return False
-
-
-def find_repository(session: Session) -> SessionRepository | None:
-    """Tell which repository the session holds, by its metadata or else by its one folder with a `.git`."""
-    if github := session.metadata.github:
-        return SessionRepository(github.cloned_path, _parse(github.repo_url))
-    found = list(session.folders.tree.glob(f"{WORKSPACE}/*/.git/HEAD"))
-    if len(found) != 1:
-        return None
-    cloned_path = found[0].parent.parent.name
-    origin = config_of(session, cloned_path).get("remote.origin.url")
-    return SessionRepository(cloned_path, _parse(origin)) if origin else None
-
-
-def require(session: Session, asked: str | None = None) -> SessionRepository:
-    """Return the repository that the session holds; raise NoRepository, or OtherRepository than `asked`."""
-    repository = find_repository(session)
-    if repository is None:
-        raise NoRepository()
-    if asked is not None and not repository.url.same_repository(RepositoryUrl.parse(asked)):
-        raise OtherRepository(f"The session holds {repository.url}, not {RepositoryUrl.parse(asked)}")
-    return repository
-
-
-def config_of(session: Session, cloned_path: str) -> RepositoryConfig:
-    """Read the repository's own config, every byte of it coming back with `write_config`."""
-    text = _kept_text(session, cloned_path, "config", _MAX_CONFIG_BYTES) or b""
-    return RepositoryConfig(text.decode(errors="surrogateescape"))
-
-
-def _effective_config(session: Session, cloned_path: str) -> RepositoryConfig:
-    """Return what git would go by: the config, and that of the worktree if the repository has such."""
-    config = config_of(session, cloned_path)
-    if not config.is_true("extensions.worktreeconfig"):
-        return config
-    request_secrets = _kept_text(session, cloned_path, "config.worktree", _MAX_CONFIG_BYTES) or b""
-    return RepositoryConfig(f"{config.text}\n{request_secrets.decode(errors='surrogateescape')}")
-
-
-def _kept_text(session: Session, cloned_path: str, name: str, largest: int) -> bytes | None:
-    """Read a file of the repository's `.git` that libgit2 does not see; None where there is none."""
-    file = session.kept_file(cloned_path, name)
-    if _is_beyond_link(session, file) or not file.is_file():
-        return None
-    if file.stat().st_size > largest:
-        raise UnsupportedRepository(f"The repository's {name} is over {largest:,} bytes")
-    return file.read_bytes()
-
-
-def write_config(session: Session, cloned_path: str, config: RepositoryConfig) -> None:
-    """Write the repository's own config; raise OtherRepository where the session has a link in its place."""
-    file = session.kept_file(cloned_path, "config")
-    if _is_beyond_link(session, file):
-        raise OtherRepository(f"The session has a link in the place of {cloned_path}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(config.text.encode(errors="surrogateescape"))
-
-
-def _is_beyond_link(session: Session, file: Path) -> bool:
-    """Tell whether the path of a kept file leads through a link: those of the archive are kept beside it."""
-    quarantine = session.folders.quarantine
-    return file.resolve() != quarantine.resolve() / file.relative_to(quarantine)
-
-
-def open_workspace(
-    session: Session, location: SessionRepository, services: Services, token: Secret | None
-) -> Workspace:
-    """Open the session's repository to work with `token`; raise HostNotAllowed, NoRepository, …."""
-    if not services.settings.allows(location.url.origin):
-        raise HostNotAllowed(f"The session's repository is on {location.url.origin}, which is not allowed")
-    folder = session.worktree(location.cloned_path)
-    hide(folder)
-    config = _effective_config(session, location.cloned_path)
-    repository = Repository.open(
-        folder,
-        config,
-        location.url,
-        token,
-        services.committer,
-        is_unchanged=_contents(session, location.cloned_path, config).has,
-        sparse_checkout=_kept_text(session, location.cloned_path, "info/sparse-checkout", _MAX_RULES_BYTES),
-    )
-    return Workspace(session, location, repository)
-
-
-def _contents(session: Session, cloned_path: str, config: RepositoryConfig) -> FolderContents:
-    """Return which files are known to have which content, as far as git makes no other blob of it."""
-    git = session.worktree(cloned_path) / ".git"
-    files = [*session.attribute_files(cloned_path), git / "info" / "attributes"]
-    rules = b"".join(file.read_bytes() for file in files if file.is_file() and not file.is_symlink())
-    if _CONVERTING.search(rules):
-        return FolderContents.unknown()
-    converting = bool(rules) or config.get("core.autocrlf") is not None
-    return session.contents(cloned_path, converting=converting)
 
 
 def _parse(url: str) -> RepositoryUrl:

@@ -9,6 +9,7 @@ from subprocess import CalledProcessError
 import pytest
 
 from github_worker.errors import PushRejected, UnsupportedRepository
+from github_worker.progress import ByteCount
 from github_worker.redaction import scrub
 from github_worker.services import Services
 from github_worker.settings import from_env
@@ -139,7 +140,7 @@ async def test_a_session_is_not_told_by_where_it_is(office: Office, origin: Orig
     """Paths in a message begin in the session, as its archive has them."""
     await office.clone(origin.url)
     services = Services.from_settings(from_env(office.env))
-    folders = services.sessions.load(SESSION).folders
+    folders = services.sessions.load(SESSION, ByteCount()).folders
     assert scrub(f"'{folders.tree}/workspace/x' '{folders.quarantine}/y'") == "'workspace/x' 'y'"
     await services.cleanup()
     assert scrub(str(folders.tree)) == str(folders.tree)
