@@ -100,9 +100,13 @@ def _names(file: Path) -> Iterator[str]:
 
 
 def test_the_client_stands_alone() -> None:
-    """It imports the contract and what masks secrets of the service, and the dependencies without extras."""
+    """Of the service it imports contract, secrets and pauses; of the dependencies those without extras."""
     names = {name for file in modules(CLIENT) for name in imports(file)}
-    assert {room for file in modules(CLIENT) for room in rooms_imported(file)} == {"contract", "redaction"}
+    assert {room for file in modules(CLIENT) for room in rooms_imported(file)} == {
+        "contract",
+        "redaction",
+        "retry",
+    }
     packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names
     assert packages == {"github_worker", "github_worker_client", "httpx", "httpx_sse", "msgspec"}
 

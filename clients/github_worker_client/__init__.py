@@ -29,6 +29,7 @@ from github_worker.contract import (
     Warned,
 )
 from github_worker.redaction import Secret
+from github_worker.retry import Backoff
 from github_worker_client.autocommit import AutoCommit, Credentials
 from github_worker_client.client import GitHubWorker
 from github_worker_client.clock import Clock
@@ -47,7 +48,6 @@ from github_worker_client.errors import (
     WorkerBusy,
     WorkerUnavailable,
 )
-from github_worker_client.retry import Backoff
 
 __all__ = [
     "AnyEvent",

@@ -11,11 +11,11 @@ from typing import Self
 
 from github_worker.contract import Committed, ModelCredentials
 from github_worker.redaction import Secret
+from github_worker.retry import Backoff
 from github_worker_client.client import GitHubWorker
 from github_worker_client.clock import Clock
 from github_worker_client.edits import Rule
 from github_worker_client.errors import JobFailed, NotCommitted
-from github_worker_client.retry import Backoff
 from github_worker_client.session_commits import Attempt, SessionCommits
 from github_worker_client.wire import Credential, Token
 

@@ -34,10 +34,10 @@ from github_worker.contract import (
     Status,
 )
 from github_worker.redaction import Secret
+from github_worker.retry import Backoff
 from github_worker_client import wire
 from github_worker_client.clock import Clock
 from github_worker_client.replicas import Replicas
-from github_worker_client.retry import Backoff
 from github_worker_client.wire import AnyResult, Credential, Token
 
 OnEvent = Callable[[AnyEvent], object]

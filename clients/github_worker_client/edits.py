@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from github_worker_client.retry import Backoff
+from github_worker.retry import Backoff
 
 
 class Rule(Struct, frozen=True, kw_only=True):

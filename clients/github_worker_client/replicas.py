@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -13,17 +12,16 @@ from httpx_sse import EventSource, SSEError
 
 from github_worker.contract import AnyEvent, Completed, Failed, Request, encode_request
 from github_worker.redaction import Secret
+from github_worker.retry import Backoff, jitter
 from github_worker_client import wire
 from github_worker_client.addresses import Addresses, direct, of_host
 from github_worker_client.clock import Clock
 from github_worker_client.errors import NoWorker, StreamBroken, UnexpectedAnswer, WorkerUnavailable
-from github_worker_client.retry import Backoff
 from github_worker_client.wire import Answer
 
 _BROKEN = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
 # The balancer deals out connections, not requests: each request needs its own.
 _HEADERS = {"Connection": "close", "Content-Type": "application/json"}
-_jitter = random.SystemRandom().random
 
 
 class Replicas:
@@ -76,7 +74,7 @@ class Replicas:
             if attempt == self._stream_attempts:
                 raise _stream_broken(request, reason)
             # Not at once: the worker is likely still at the job whose stream was lost.
-            await self._clock.sleep(self._backoff.wait(self._backoff.at_once + attempt, _jitter()))
+            await self._clock.sleep(self._backoff.pause(self._backoff.at_once + attempt, jitter()))
 
     @asynccontextmanager
     async def _admitted(self, request: Request) -> AsyncIterator[EventSource]:
@@ -88,7 +86,7 @@ class Replicas:
                 response = await self._post(request, await addresses.next())
                 break
             except NoWorker as error:
-                wait = self._backoff.wait(failures, _jitter(), error.retry_after)
+                wait = self._backoff.pause(failures, jitter(), error.retry_after)
                 if self._clock.now() + wait > deadline:
                     raise
             await self._clock.sleep(wait)

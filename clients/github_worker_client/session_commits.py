@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import random
 import uuid
 from collections.abc import Awaitable, Callable
 
 from github_worker.contract import Committed
 from github_worker.redaction import scrub
+from github_worker.retry import jitter
 from github_worker_client.clock import Clock
 from github_worker_client.edits import Edits, Rule, joined
 from github_worker_client.errors import GitHubWorkerError
 
 logger = logging.getLogger("github_worker_client")
-_jitter = random.SystemRandom().random
 
 
 class Attempt:
@@ -122,7 +121,7 @@ class SessionCommits:
         else:
             self._unsettled, self._edits = None, joined(attempt.edits, self._edits)
         self._failures += 1
-        wait = self._rule.backoff.wait(self._failures, _jitter())
+        wait = self._rule.backoff.pause(self._failures, jitter())
         self._not_before = self._clock.now() + wait
         reason = scrub(f"{type(error).__name__}: {error}")
         logger.warning("session %s is not committed, next try in %.0f s: %s", self._session_id, wait, reason)

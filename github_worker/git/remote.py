@@ -25,7 +25,7 @@ from github_worker.errors import (
 )
 from github_worker.git.native import RemoteFaltered, is_denial, translate_errors
 from github_worker.redaction import Secret, scrub
-from github_worker.retry import retried
+from github_worker.retry import retry
 
 _HEADS, _TRACKED = "refs/heads/", "refs/remotes/origin/"
 _MOVED = (
@@ -69,7 +69,7 @@ class Remote:
 
     def heads(self) -> RemoteHeads:
         """Ask for the branches; the connection stays open for a fetch."""
-        heads = retried(self._list_heads, RemoteFaltered)
+        heads = retry(self._list_heads, RemoteFaltered)
         named = {head.name: head for head in heads if head.name}
         branches = {
             name.removeprefix(_HEADS): str(head.oid)
@@ -83,7 +83,7 @@ class Remote:
         name = branch or "*"
         refspec = f"+{_HEADS}{name}:{_TRACKED}{name}"
         tags = C.GIT_REMOTE_DOWNLOAD_TAGS_AUTO if branch else C.GIT_REMOTE_DOWNLOAD_TAGS_ALL
-        retried(lambda: self._fetch(refspec, depth, tags), RemoteFaltered)
+        retry(lambda: self._fetch(refspec, depth, tags), RemoteFaltered)
 
     def _list_heads(self) -> list[pygit2.remotes.RemoteHead]:
         with self._connection() as remote:
@@ -131,7 +131,7 @@ class Remote:
         `git.errors` tells of the network.
         """
         try:
-            retried(lambda: self._push_once(branch, new), RemoteFaltered)
+            retry(lambda: self._push_once(branch, new), RemoteFaltered)
         except RemoteUnavailable:
             if not self._has(branch):
                 raise

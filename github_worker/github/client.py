@@ -20,6 +20,7 @@ from github_worker.github.requests import ApiRequest
 from github_worker.github.responses import ApiResponse
 from github_worker.progress import Report
 from github_worker.redaction import Secret, scrub
+from github_worker.retry import Backoff
 from github_worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ from github_worker.github.responses import (
     Rule,
 )
 
-_PAUSES = (0.25, 0.5, 1.0, 2.0)  # seconds between tries
+_BACKOFF = Backoff(first=0.25, longest=2.0, tries=5)
 _HOPS = 3
 _REDIRECTS = {301, 302, 307, 308}
 _SHARE = 0.95  # of a job's time: it then ends by itself, saying what it waited for
@@ -64,7 +65,7 @@ class GitHub:
 
     async def send(self, message: ApiRequest) -> ApiResponse:
         """Send `message` and return its answer; raise a JobError where GitHub refuses or is away."""
-        answer = await self._retried(message)
+        answer = await self._send_again(message)
         if answer.status in message.statuses:
             return answer
         raise refusal(answer, message.errors, f"{message.purpose} failed")
@@ -75,8 +76,8 @@ class GitHub:
             raise JobTimeout(f"The job's time is over: {reason}")
         await asyncio.sleep(seconds)
 
-    async def _retried(self, message: ApiRequest) -> ApiResponse:
-        for pause in _PAUSES:
+    async def _send_again(self, message: ApiRequest) -> ApiResponse:
+        for failures in range(1, _BACKOFF.tries):
             try:
                 return await self._within_limits(message)
             except OutcomeUnknown:
@@ -84,7 +85,7 @@ class GitHub:
                     raise
             except RemoteUnavailable:
                 pass  # nothing was sent
-            await self.pause(pause, "GitHub does not answer")
+            await self.pause(_BACKOFF.pause(failures), "GitHub does not answer")
         return await self._within_limits(message)
 
     async def _within_limits(self, message: ApiRequest) -> ApiResponse:

@@ -7,8 +7,9 @@ from github_worker.github.checks import outlook
 from github_worker.github.client import Repository
 from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
+from github_worker.retry import Backoff
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds between two polls
+_BACKOFF = Backoff(first=0.25, longest=10.0)
 
 
 async def wait_until_mergeable(
@@ -20,7 +21,7 @@ async def wait_until_mergeable(
     Raise MergeConflict or PullRequestNotMergeable where it cannot be, JobTimeout when it takes too long.
     """
     reason = f"Asking whether #{number} can be merged"
-    pause = _FIRST_PAUSE
+    polls = 0
     while True:
         report("waiting_mergeable", reason)
         pull_request = await repository.pull_request(number)
@@ -33,8 +34,8 @@ async def wait_until_mergeable(
         if waiting_for is None:
             return pull_request
         reason = f"#{number} waits for {waiting_for}"
-        await repository.github.pause(pause, reason)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        polls += 1
+        await repository.github.pause(_BACKOFF.pause(polls), reason)
 
 
 def _undecided(pull_request: PullRequest, outdated: str | None) -> str | None:

@@ -11,9 +11,10 @@ from github_worker.github.errors import BaseMoved, HeadMoved, MethodRefused
 from github_worker.github.requests import FullName, MergeOptions
 from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
+from github_worker.retry import Backoff
 from github_worker.services import Services
 
-_PAUSES = (0.25, 1.0, 2.0, 4.0)  # seconds between tries
+_BACKOFF = Backoff(first=0.25, longest=4.0, tries=6)
 
 
 async def merge_pull_request(
@@ -38,7 +39,7 @@ async def merge(
 
     Raise PullRequestNotMergeable or MergeConflict; what passes by itself is tried again first.
     """
-    for pause in _PAUSES:
+    for failures in range(1, _BACKOFF.tries):
         try:
             return await _merge_once(repository, number, options, sha)
         except MethodRefused as error:
@@ -48,7 +49,7 @@ async def merge(
         except (BaseMoved, HeadMoved) as error:
             if sha is not None and isinstance(error, HeadMoved):
                 raise
-            await repository.github.pause(pause, str(error))
+            await repository.github.pause(_BACKOFF.pause(failures), str(error))
     return await _merge_once(repository, number, options, sha)
 
 

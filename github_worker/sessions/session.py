@@ -17,7 +17,7 @@ from github_worker.archive.unpack import unpack
 from github_worker.errors import StorageUnavailable
 from github_worker.progress import ByteCount
 from github_worker.redaction import hide
-from github_worker.retry import retried
+from github_worker.retry import retry
 from github_worker.scratch import Scratch
 from github_worker.sessions.metadata import Metadata
 from github_worker.storage import Store
@@ -92,7 +92,7 @@ def load_session(
     session_id: str, store: Store, scratch: Scratch, limits: Limits, received: ByteCount
 ) -> Session:
     """Download and unpack a session, or begin one where there is none; what breaks off is fetched anew."""
-    return retried(lambda: _load(session_id, store, scratch, limits, received), _BrokenOff)
+    return retry(lambda: _load(session_id, store, scratch, limits, received), _BrokenOff)
 
 
 def _load(session_id: str, store: Store, scratch: Scratch, limits: Limits, received: ByteCount) -> Session:

@@ -26,7 +26,7 @@ from github_worker.contract import (
 )
 from github_worker.errors import SessionConflict, SessionNotFound, StorageUnavailable
 from github_worker.progress import ByteCount, Report
-from github_worker.retry import TRIES, pause
+from github_worker.retry import BACKOFF, jitter
 from github_worker.scratch import Scratch
 from github_worker.sessions.metadata import Metadata
 from github_worker.sessions.session import Session, load_session
@@ -170,9 +170,9 @@ class Transaction(Generic[AnyResult]):
                     return None
             except StorageUnavailable:
                 failures += 1
-                if failures == TRIES:
+                if failures == BACKOFF.tries:
                     raise
-                await asyncio.sleep(pause(failures))
+                await asyncio.sleep(BACKOFF.pause(failures, jitter()))
             self.start_upload()
 
     async def _adopt_newer(self) -> bool:

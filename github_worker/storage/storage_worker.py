@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import ssl
 import time
 from collections.abc import Iterator
@@ -13,9 +12,10 @@ import msgspec
 
 from github_worker.errors import StorageUnavailable
 from github_worker.redaction import scrub
+from github_worker.retry import Backoff, jitter
 from github_worker.storage import Download, SessionChanged, chained, take
 
-_PAUSES = (0.2, 0.4, 0.8)  # seconds between the tries of a GET
+_BACKOFF = Backoff(first=0.2, longest=0.8, tries=4)  # of a GET
 _ETAG = "etag:"
 
 
@@ -100,13 +100,13 @@ class StorageWorkerStore:
         return response
 
     def _send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
-        for pause in _PAUSES:
+        for failures in range(1, _BACKOFF.tries):
             with suppress(httpx.NetworkError, httpx.RemoteProtocolError):
                 response = self._client.send(request, stream=stream)
                 if not response.is_server_error:
                     return response
                 response.close()
-            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (so that replicas do not retry in step)
+            time.sleep(_BACKOFF.pause(failures, jitter()))
         return self._client.send(request, stream=stream)
 
 

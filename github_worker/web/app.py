@@ -43,7 +43,9 @@ from github_worker.jobs import Gate, Timeouts
 from github_worker.redaction import Secret, scrub
 from github_worker.settings import Settings
 
-_RETRY_AFTER = 1  # seconds: another replica is probably idle, or this one restarts at once
+# Seconds. The least that the header can say: another replica is probably idle, and a worker that ends is
+# replaced at once, while nobody can tell how long a job takes. A client's pauses grow by themselves.
+_RETRY_AFTER = 1
 _MOST_SAID = 500  # characters of what is wrong with a body, which may have chosen them
 _GETS = ("/health", "/status", "/openapi.json")
 _ENDPOINTS = ", ".join([f"POST /{operation}" for operation in REQUESTS] + [f"GET {path}" for path in _GETS])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from github_worker.retry import Backoff
 from github_worker_client.edits import Edits, Rule, joined
-from github_worker_client.retry import Backoff
 
 RULE = Rule(cooldown=300.0, max_wait=1800.0, backoff=Backoff(first=1.0, longest=1.0))
 
