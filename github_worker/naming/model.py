@@ -17,6 +17,7 @@ from github_worker.settings import Settings
 
 _BASE_URL = "https://api.anthropic.com"
 _OAUTH_BETA = "oauth-2025-04-20"  # anthropic.lib.credentials: what unlocks bearer tokens of OAuth
+_API_VERSION = "2023-06-01"
 _RETRIES = 1
 
 
@@ -40,6 +41,7 @@ async def ask(prompt: Prompt, key: Key, settings: Settings) -> str:
                 system=prompt.system,
                 messages=[{"role": "user", "content": prompt.content}],
                 output_config={"format": {"type": "json_schema", "schema": dict(prompt.schema)}},
+                extra_headers=_headers(client, key),
             )
     except anthropic.APIStatusError as error:
         said = " ".join(scrub(error.api_message or "").split())[:200]
@@ -66,7 +68,7 @@ def _client(key: Key, settings: Settings) -> anthropic.AsyncAnthropic:
     secret = key.secret.reveal()
     base_url = settings.anthropic_base_url or _BASE_URL
     proxy = settings.proxy_for(base_url)
-    client = anthropic.AsyncAnthropic(
+    return anthropic.AsyncAnthropic(
         api_key=None if key.oauth else secret,
         auth_token=secret if key.oauth else None,
         base_url=base_url,
@@ -80,6 +82,16 @@ def _client(key: Key, settings: Settings) -> anthropic.AsyncAnthropic:
             follow_redirects=False,
         ),
     )
-    # the only way to leave out what the constructor takes from ANTHROPIC_CUSTOM_HEADERS
-    client._custom_headers = {"anthropic-beta": _OAUTH_BETA} if key.oauth else {}
-    return client
+
+
+def _headers(client: anthropic.AsyncAnthropic, key: Key) -> dict[str, str | anthropic.Omit]:
+    """Replace the client's default headers: to them it adds ANTHROPIC_CUSTOM_HEADERS by itself."""
+    ours = {
+        "user-agent": client.user_agent,
+        "accept": "application/json",
+        "content-type": "application/json",
+        "anthropic-version": _API_VERSION,
+        **{name.lower(): value for name, value in client.auth_headers.items()},
+        **({"anthropic-beta": _OAUTH_BETA} if key.oauth else {}),
+    }
+    return {name.lower(): anthropic.omit for name in client.default_headers} | ours
