@@ -1,1 +1,1 @@
-"""GitHub's REST API: building requests and deciphering answers is pure, `api` alone sends."""
+"""GitHub's REST API: requests and responses are pure, `client` alone sends."""

@@ -22,13 +22,12 @@ from github_worker.contract import (
 from github_worker.errors import BranchNotFound, JobError
 from github_worker.github.client import Repository, open_github
 from github_worker.github.errors import HeadMoved
-from github_worker.github.merging import wait_until_mergeable
+from github_worker.github.merging import merge, merged_before, wait_until_mergeable
 from github_worker.github.requests import MergeOptions
 from github_worker.github.responses import PullRequest
-from github_worker.operations.create_pull_request import open_pull_request, resolve_target
-from github_worker.operations.merge_pull_request import merge, merged_before
 from github_worker.progress import Report
 from github_worker.services import Services
+from github_worker.workspace.pull_request import open_pull_request, resolve_target
 
 _MOVES = 5  # of the branch's head while it is merged
 

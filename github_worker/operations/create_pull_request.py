@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from github_worker.changes import Change, ChangeStatus
-from github_worker.contract import AutoPullRequest, BranchTip, CreatePullRequest, PullRequestOpened
-from github_worker.errors import BranchNotFound, NoCommits, NoRepository
+from github_worker.contract import BranchTip, CreatePullRequest, PullRequestOpened
 from github_worker.github.client import Repository, exists, open_github
-from github_worker.github.requests import FullName
-from github_worker.github.responses import ChangedFile, Comparison, PullRequest
-from github_worker.naming.namer import Namer, PullRequestText
-from github_worker.naming.prompts import PullRequestContext
+from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
 from github_worker.services import Services
-
-_RECENT = 10
-_LETTERS: dict[str, ChangeStatus] = {
-    "added": "A",
-    "removed": "D",
-    "renamed": "R",
-    "copied": "C",
-    "changed": "T",
-}
+from github_worker.workspace.pull_request import open_pull_request, resolve_target
 
 
 async def create_pull_request(
@@ -36,76 +23,6 @@ async def create_pull_request(
         pull_request = await open_pull_request(repository, head, request, services.namer, report)
         report("pr_created", f"Opened #{pull_request.number}: {pull_request.html_url}")
     return _result(pull_request)
-
-
-async def resolve_target(
-    request: CreatePullRequest | AutoPullRequest, services: Services, report: Report
-) -> tuple[FullName, str]:
-    """Return the repository and branch of a request, or of the session that it names instead."""
-    owner, repo = request.owner, request.repo
-    branch = request.head if isinstance(request, CreatePullRequest) else request.branch
-    if request.session_id is not None:
-        metadata = await services.sessions.metadata(request.session_id, report)
-        owner, repo, branch = metadata.repository_owner, metadata.repository_name, metadata.branch
-    if not (owner and repo and branch):
-        raise NoRepository(f"The session {request.session_id} does not say its repository and branch")
-    return FullName(owner, repo), branch
-
-
-async def open_pull_request(
-    repository: Repository,
-    head: str,
-    request: CreatePullRequest | AutoPullRequest,
-    namer: Namer,
-    report: Report,
-) -> PullRequest:
-    """Open a pull request, its title and body written from the commits where the job gives none."""
-    title, body = request.title, request.body
-    if title is None or body is None:
-        written = await _written(repository, head, request, namer)
-        if written.fallback is not None:
-            report.warning("fallback", f"Title and body come from the commits: {written.fallback}")
-        title = written.title if title is None else title
-        body = written.body if body is None else body
-    draft = isinstance(request, CreatePullRequest) and request.draft
-    return await repository.open(head=head, base=request.base, title=title, body=body, draft=draft)
-
-
-async def _written(
-    repository: Repository, head: str, request: CreatePullRequest | AutoPullRequest, namer: Namer
-) -> PullRequestText:
-    comparison = await _compared(repository, head, request.base)
-    if not comparison.ahead_by:
-        raise NoCommits(f"{head} has no commits that {request.base} has not")
-    titles = await repository.recent_titles(request.base, _RECENT)
-    return await namer.pull_request(_context(comparison, titles), request.claude_credentials)
-
-
-async def _compared(repository: Repository, head: str, base: str) -> Comparison:
-    try:
-        return await repository.compare(base, head)
-    except BranchNotFound:
-        missing = head if await repository.tip(head) is None else base
-        raise BranchNotFound(f"{repository.name} has no branch {missing}") from None
-
-
-def _context(comparison: Comparison, titles: list[str]) -> PullRequestContext:
-    return PullRequestContext(
-        messages=tuple(commit.commit.message for commit in comparison.commits),
-        changes=tuple(_change(file) for file in comparison.files),
-        patches=((file.filename, file.patch) for file in comparison.files),
-        recent_titles=tuple(titles),
-    )
-
-
-def _change(file: ChangedFile) -> Change:
-    return Change(
-        status=_LETTERS.get(file.status, "M"),
-        path=file.filename,
-        old_path=file.previous_filename,
-        insertions=file.additions,
-        deletions=file.deletions,
-    )
 
 
 def _result(pull_request: PullRequest) -> PullRequestOpened:
