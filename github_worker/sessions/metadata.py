@@ -1,9 +1,13 @@
-"""A session's metadata: the fields this service knows, and whatever else is there."""
+"""A session's metadata: the fields this service knows, and whatever else is there.
+
+It is read from an unpacked session, or alone, as the archive streams by.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +15,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from github_worker.archive import tar
+from github_worker.archive.gzip import inflate
+from github_worker.archive.limits import Limits, Tally
+from github_worker.archive.reader import TarReader
+from github_worker.archive.tar import Member
 from github_worker.contract import Directory, RepositoryUrl, Request, rfc3339
-from github_worker.errors import SessionCorrupt, SessionTooLarge
+from github_worker.errors import SessionCorrupt, SessionNotFound, SessionTooLarge, StorageUnavailable
+from github_worker.progress import ByteCount, Report, watched
+from github_worker.retry import retried
+from github_worker.storage import Store
 
 PATH = "workspace/.session-metadata.json"
 _KEY = "githubWorker"
@@ -51,10 +63,14 @@ class Metadata:
         file = folder / PATH
         if not file.is_file() or file.is_symlink():
             return cls.new(session_id)
-        if file.stat().st_size > _MAX_BYTES:
-            raise SessionTooLarge(f"{PATH} is over {_MAX_BYTES:,} bytes")
+        _check_size(file.stat().st_size)
+        return cls.decode(file.read_bytes())
+
+    @classmethod
+    def decode(cls, content: bytes) -> Metadata:
+        """Read it from the file's content; raise SessionCorrupt when it is not what it should be."""
         try:
-            fields = msgspec.json.decode(file.read_bytes())
+            fields = msgspec.json.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise SessionCorrupt(f"{PATH} is not JSON") from None
         if not isinstance(fields, dict):
@@ -162,6 +178,84 @@ class Metadata:
             self._fields[_KEY] = {}
         ours: dict[str, Any] = self._fields[_KEY]
         return ours
+
+
+async def download_metadata(store: Store, session_id: str, limits: Limits, report: Report) -> Metadata | None:
+    """Download a session's archive as far as its metadata, and no further.
+
+    Return None where only unpacking can tell: the metadata is a hard link to an earlier file. Raise
+    SessionNotFound, SessionCorrupt, SessionTooLarge or StorageUnavailable.
+    """
+    report("downloading_session", "Downloading the session")
+    received = ByteCount()
+
+    def count() -> None:
+        report.count("Downloading the session", received.bytes, received.total, received.bytes)
+
+    def download() -> Metadata | None:
+        return retried(lambda: _download(store, session_id, limits, received), BrokenOff)
+
+    metadata = await watched(asyncio.to_thread(download), count)
+    received.total = received.bytes
+    count()
+    return metadata
+
+
+class BrokenOff(StorageUnavailable):
+    """The archive began to arrive, and did not arrive whole."""
+
+
+def translate_break(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass an archive's chunks on; raise BrokenOff where the storage fails in between."""
+    try:
+        yield from chunks
+    except StorageUnavailable as error:
+        raise BrokenOff(str(error)) from error
+
+
+def _download(store: Store, session_id: str, limits: Limits, received: ByteCount) -> Metadata | None:
+    with store.download(session_id) as download:
+        if download is None:
+            raise SessionNotFound(f"There is no session {session_id}")
+        received.bytes, received.total = 0, download.size
+        return read_archive(translate_break(received.counted(download.chunks)), session_id, limits)
+
+
+def read_archive(chunks: Iterable[bytes], session_id: str, limits: Limits) -> Metadata | None:
+    """Read the metadata as an archive streams by; return None where it is a hard link.
+
+    Where the name is repeated the first member counts, while unpacking takes the last: that no other one
+    follows is known only at the archive's end, and only one that was appended to repeats a name.
+    """
+    tally = Tally(limits)
+    reader = TarReader(inflate(chunks, tally), tally)
+    for member in reader:
+        if _is_metadata(member.path):
+            return _read_member(member, reader, session_id)
+        for _ in reader.content(member):
+            pass
+    return Metadata.new(session_id)
+
+
+def _read_member(member: Member, reader: TarReader, session_id: str) -> Metadata | None:
+    if member.kind == tar.FOLDER:
+        raise SessionCorrupt(f"The session's archive has {PATH}, which is of another kind")
+    if member.kind == tar.HARD_LINK:
+        return None
+    if member.kind != tar.FILE:
+        return Metadata.new(session_id)
+    _check_size(member.size)
+    return Metadata.decode(b"".join(reader.content(member)))
+
+
+def _is_metadata(name: bytes) -> bool:
+    segments = [segment for segment in name.split(b"/") if segment not in (b"", b".")]
+    return b"/".join(segments) == PATH.encode() and not name.startswith(b"/")
+
+
+def _check_size(size: int) -> None:
+    if size > _MAX_BYTES:
+        raise SessionTooLarge(f"{PATH} is over {_MAX_BYTES:,} bytes")
 
 
 def _is_of(outcome: Mapping[str, Any], request_id: str, operation: str) -> bool:

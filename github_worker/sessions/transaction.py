@@ -28,7 +28,6 @@ from github_worker.errors import SessionConflict, SessionNotFound, StorageUnavai
 from github_worker.progress import ByteCount, Report
 from github_worker.retry import BACKOFF, jitter
 from github_worker.scratch import Scratch
-from github_worker.sessions.metadata import Metadata
 from github_worker.sessions.session import Session, load_session
 from github_worker.storage import SessionChanged, Store
 
@@ -84,14 +83,6 @@ class Sessions:
     def load(self, session_id: str, received: ByteCount) -> Session:
         """Download and unpack a session, in this thread."""
         return load_session(session_id, self.store, self._scratch, self._limits, received)
-
-    async def metadata(self, session_id: str, report: Report) -> Metadata:
-        """Return a session's metadata alone; raise SessionNotFound."""
-        report("downloading_session", "Downloading the session")
-        session = await asyncio.to_thread(self.load, session_id, ByteCount())
-        if session.is_new:
-            raise SessionNotFound(f"There is no session {session.id}")
-        return session.metadata
 
 
 class Transaction(Generic[AnyResult]):

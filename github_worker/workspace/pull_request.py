@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from github_worker.archive.limits import Limits
 from github_worker.changes import Change, ChangeStatus
 from github_worker.contract import AutoPullRequest, CreatePullRequest
 from github_worker.errors import BranchNotFound, NoCommits, NoRepository
@@ -12,6 +15,7 @@ from github_worker.naming.namer import Namer, PullRequestText
 from github_worker.naming.prompts import PullRequestContext
 from github_worker.progress import Report
 from github_worker.services import Services
+from github_worker.sessions.metadata import Metadata, download_metadata
 
 _RECENT = 10
 _LETTERS: dict[str, ChangeStatus] = {
@@ -30,11 +34,20 @@ async def resolve_target(
     owner, repo = request.owner, request.repo
     branch = request.head if isinstance(request, CreatePullRequest) else request.branch
     if request.session_id is not None:
-        metadata = await services.sessions.metadata(request.session_id, report)
+        metadata = await _read_metadata(request.session_id, services, report)
         owner, repo, branch = metadata.repository_owner, metadata.repository_name, metadata.branch
     if not (owner and repo and branch):
         raise NoRepository(f"The session {request.session_id} does not say its repository and branch")
     return FullName(owner, repo), branch
+
+
+async def _read_metadata(session_id: str, services: Services, report: Report) -> Metadata:
+    settings, sessions = services.settings, services.sessions
+    limits = Limits(max_bytes=settings.max_session_bytes, max_files=settings.max_session_files)
+    metadata = await download_metadata(sessions.store, session_id, limits, report)
+    if metadata is None:
+        return (await asyncio.to_thread(sessions.load, session_id)).metadata
+    return metadata
 
 
 async def open_pull_request(
