@@ -22,8 +22,8 @@ from github_worker.archive.reader import TarReader
 from github_worker.archive.tar import Member
 from github_worker.contract import Directory, RepositoryUrl, Request, rfc3339
 from github_worker.errors import SessionCorrupt, SessionNotFound, SessionTooLarge, StorageUnavailable
-from github_worker.progress import ByteCount, Report, watched
-from github_worker.retry import retried
+from github_worker.progress import ByteCount, Report
+from github_worker.retry import retry
 from github_worker.storage import Store
 
 PATH = "workspace/.session-metadata.json"
@@ -189,16 +189,10 @@ async def download_metadata(store: Store, session_id: str, limits: Limits, repor
     report("downloading_session", "Downloading the session")
     received = ByteCount()
 
-    def count() -> None:
-        report.count("Downloading the session", received.bytes, received.total, received.bytes)
-
     def download() -> Metadata | None:
-        return retried(lambda: _download(store, session_id, limits, received), BrokenOff)
+        return retry(lambda: _download(store, session_id, limits, received), BrokenOff)
 
-    metadata = await watched(asyncio.to_thread(download), count)
-    received.total = received.bytes
-    count()
-    return metadata
+    return await report.transfer(asyncio.to_thread(download), "Downloading the session", received)
 
 
 class BrokenOff(StorageUnavailable):

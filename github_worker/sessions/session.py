@@ -14,12 +14,11 @@ from github_worker.archive.limits import Limits
 from github_worker.archive.pack import pack
 from github_worker.archive.quarantine import Folders, Inventory
 from github_worker.archive.unpack import unpack
-from github_worker.errors import StorageUnavailable
 from github_worker.progress import ByteCount
 from github_worker.redaction import hide
 from github_worker.retry import retry
 from github_worker.scratch import Scratch
-from github_worker.sessions.metadata import Metadata
+from github_worker.sessions.metadata import BrokenOff, Metadata, translate_break
 from github_worker.storage import Store
 
 WORKSPACE = Path("workspace/workspace")
@@ -92,7 +91,7 @@ def load_session(
     session_id: str, store: Store, scratch: Scratch, limits: Limits, received: ByteCount
 ) -> Session:
     """Download and unpack a session, or begin one where there is none; what breaks off is fetched anew."""
-    return retry(lambda: _load(session_id, store, scratch, limits, received), _BrokenOff)
+    return retry(lambda: _load(session_id, store, scratch, limits, received), BrokenOff)
 
 
 def _load(session_id: str, store: Store, scratch: Scratch, limits: Limits, received: ByteCount) -> Session:
@@ -105,7 +104,7 @@ def _load(session_id: str, store: Store, scratch: Scratch, limits: Limits, recei
             if download is None:
                 return Session(session_id, folders, Inventory(), limits, None)
             received.bytes, received.total = 0, download.size
-            inventory = unpack(_whole(received.counted(download.chunks)), folders, limits)
+            inventory = unpack(translate_break(received.counted(download.chunks)), folders, limits)
         return Session(session_id, folders, inventory, limits, download.version)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -116,14 +115,3 @@ def _below(root: Path, paths: Iterable[bytes]) -> list[str]:
     """Return those of the archive's paths that are below a folder, relative to it."""
     decoded = (os.fsdecode(path) for path in paths)
     return [os.path.relpath(path, root) for path in decoded if f"{path}/".startswith(f"{root}/")]
-
-
-class _BrokenOff(StorageUnavailable):
-    """The archive began to arrive, and did not arrive whole."""
-
-
-def _whole(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield from chunks
-    except StorageUnavailable as error:
-        raise _BrokenOff(str(error)) from error

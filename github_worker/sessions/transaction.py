@@ -53,7 +53,7 @@ class Sessions:
     def __init__(self, store: Store, scratch: Scratch, limits: Limits) -> None:
         self.store = store
         self._scratch = scratch
-        self._limits = limits
+        self.limits = limits
 
     @asynccontextmanager
     async def transaction(
@@ -80,9 +80,9 @@ class Sessions:
             transaction.abandon()
             raise
 
-    def load(self, session_id: str, received: ByteCount) -> Session:
+    def load(self, session_id: str, received: ByteCount | None = None) -> Session:
         """Download and unpack a session, in this thread."""
-        return load_session(session_id, self.store, self._scratch, self._limits, received)
+        return load_session(session_id, self.store, self._scratch, self.limits, received or ByteCount())
 
 
 class Transaction(Generic[AnyResult]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from github_worker.archive.limits import Limits
 from github_worker.changes import Change, ChangeStatus
 from github_worker.contract import AutoPullRequest, CreatePullRequest
 from github_worker.errors import BranchNotFound, NoCommits, NoRepository
@@ -42,9 +41,8 @@ async def resolve_target(
 
 
 async def _read_metadata(session_id: str, services: Services, report: Report) -> Metadata:
-    settings, sessions = services.settings, services.sessions
-    limits = Limits(max_bytes=settings.max_session_bytes, max_files=settings.max_session_files)
-    metadata = await download_metadata(sessions.store, session_id, limits, report)
+    sessions = services.sessions
+    metadata = await download_metadata(sessions.store, session_id, sessions.limits, report)
     if metadata is None:
         return (await asyncio.to_thread(sessions.load, session_id)).metadata
     return metadata
