@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from github_worker.contract import AnyEvent, Progress, Warned
+from github_worker.contract import AnyEvent, Progress, Stage, Warned
 from github_worker.redaction import scrub
 
 _INTERVAL = (
@@ -23,12 +23,12 @@ class Report:
         self._send = send
         self._clock = time.monotonic
         self._began = self._counted = self._clock()
-        self.stage: str | None = None
+        self.stage: Stage | None = None
         self.timings: dict[str, int] = {}
         # What stays done whatever becomes of the job, by its names on the wire.
         self.achieved: dict[str, Any] = {}
 
-    def __call__(self, stage: str, message: str) -> None:
+    def __call__(self, stage: Stage, message: str) -> None:
         """Begin a stage."""
         self._end_stage()
         self.stage = stage

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from github_worker.contract import AnyEvent, Progress, Warned
+from github_worker.contract import AnyEvent, Progress, Stage, Warned
 from github_worker.progress import ByteCount, Report, watched
 from github_worker.redaction import MASK, Secret
 
@@ -63,17 +63,19 @@ def test_no_count_but_the_last_says_100(
 def test_a_stage_begins_before_its_counts(report: Report, events: list[AnyEvent]) -> None:
     """Each stage is told with its words, and what a short one counts last is told too."""
     report.count("Nothing yet", 1, 2)
-    for stage in ("cloning", "uploading"):
+    stages: tuple[Stage, ...] = ("cloning", "uploading")
+    for stage in stages:
         report(stage, stage.title())
         report.count("Counting", 1, 2)
         report.count("Counting", 2, 2)
     told = [(event.stage, event.percent) for event in events if isinstance(event, Progress)]
-    assert told == [(s, p) for s in ("cloning", "uploading") for p in (None, 100)]
+    assert told == [(s, p) for s in stages for p in (None, 100)]
 
 
 def test_a_stage_that_comes_again_adds_up(report: Report) -> None:
     """The timings are milliseconds by stage, and the report is over with them."""
-    for stage in ("pushing", "rebasing", "pushing"):
+    stages: tuple[Stage, ...] = ("pushing", "rebasing", "pushing")
+    for stage in stages:
         report(stage, stage)
         time.sleep(0.02)
     timings = report.finish()

@@ -3,12 +3,50 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 SOURCE = "github-worker"
+Stage = Literal[
+    # A session's repository
+    "downloading_session",
+    "session_found",
+    "new_session",
+    "cloning",
+    "branch_fallback",
+    "repo_exists",
+    "cloned",
+    # Its branch
+    "generating_name",
+    "fallback",
+    "name_generated",
+    "creating_branch",
+    # Its commits
+    "analyzing",
+    "changes_detected",
+    "generating_message",
+    "committing",
+    "committed",
+    "pushing",
+    "rebasing",
+    "pushed",
+    "push_failed",
+    "uploading",
+    # Pull requests
+    "creating_pr",
+    "pr_created",
+    "pr_found",
+    "merging_base",
+    "base_merged",
+    "waiting_mergeable",
+    "merging_pr",
+    "pr_merged",
+    "deleting_branch",
+]
+# Shown, not enforced: a client also reads the stages of a worker that is newer than it.
+AnyStage = Annotated[str, Meta(extra_json_schema={"enum": get_args(Stage)})]
 
 
 class Event(Struct, rename="camel", tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
@@ -21,7 +59,7 @@ class Event(Struct, rename="camel", tag_field="type", frozen=True, kw_only=True,
 class Progress(Event, tag="progress", frozen=True, kw_only=True):
     """A step begins or advances; `percent` is 0 to 100, the others are counts."""
 
-    stage: str
+    stage: AnyStage
     message: str
     percent: int | None = None
     received: int | None = None
@@ -65,7 +103,7 @@ class Failed(Event, tag="error", frozen=True, kw_only=True):
 
     error: str
     code: str
-    stage: str | None = None
+    stage: AnyStage | None = None
     retryable: bool = msgspec.field(default_factory=bool)
     data: dict[str, Any] | None = None
 

@@ -60,7 +60,7 @@ async def _lines(job: Job) -> AsyncIterator[bytes]:
 async def rehearse() -> None:
     """Stream a job to nobody: what runs for the first time is slow, and a worker's one job would pay."""
     job = Job(decode_request(CloneRepository, _REHEARSAL))
-    job.report("rehearsal", "")
+    job.report("downloading_session", "")
     job.close()
 
     async def receive() -> Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 from github_worker.contract import (
     AnyEvent,
@@ -30,13 +31,14 @@ from github_worker.contract import (
     Result,
     SessionInitialised,
     SessionNamed,
+    Stage,
 )
 from github_worker_client.testing.script import Stream, completed, progress
 
-_CLONING = ("downloading_session", "new_session", "cloning", "cloned")
-_NAMING = ("generating_name", "name_generated")
-_BRANCHING = ("creating_branch", "pushing")
-STAGES = {
+_CLONING: tuple[Stage, ...] = ("downloading_session", "new_session", "cloning", "cloned")
+_NAMING: tuple[Stage, ...] = ("generating_name", "name_generated")
+_BRANCHING: tuple[Stage, ...] = ("creating_branch", "pushing")
+STAGES: Mapping[str, tuple[Stage, ...]] = {
     "clone-repository": (*_CLONING, "uploading"),
     "create-branch": ("downloading_session", *_NAMING, *_BRANCHING, "uploading"),
     "commit-and-push": (

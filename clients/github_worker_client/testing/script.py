@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from github_worker.contract import AnyEvent, Completed, Failed, Progress, Result
+from github_worker.contract import AnyEvent, Completed, Failed, Progress, Result, Stage
 
 
 class Stream(Struct, frozen=True):
@@ -34,7 +34,7 @@ class Dropped(Struct, frozen=True):
 Answer = Stream | Refusal | Dropped
 
 
-def progress(stage: str, message: str = "", *, percent: int | None = None) -> Progress:
+def progress(stage: Stage, message: str = "", *, percent: int | None = None) -> Progress:
     """Make an event of progress."""
     return Progress(stage=stage, message=message or stage, percent=percent)
 
@@ -53,7 +53,7 @@ def fails(
     code: str,
     message: str = "the job failed",
     *before: AnyEvent,
-    stage: str | None = None,
+    stage: Stage | None = None,
     retryable: bool = False,
     data: dict[str, Any] | None = None,
 ) -> Stream:
