@@ -23,38 +23,25 @@ class JobStream(EventSourceResponse):
     def __init__(self, job: Job, ping: float) -> None:
         super().__init__(
             _lines(job),
+            # The media type by itself would come with a charset, and theirs for caches is `no-store`.
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"},
             ping=ping,
             sep="\n",
         )
-        self.headers["Connection"] = "close"
+        self.headers["Connection"] = "close"  # theirs overrides what it is handed
         self._job = job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the job is over or the client is gone, and tell the job."""
-
-        async def send_rest(message: Message) -> None:
-            if message["type"] != "http.response.start":
-                await send(message)
-
         try:
-            await self._begin(send)
-            await super().__call__(scope, receive, send_rest)
+            await super().__call__(scope, receive, send)
         finally:
             self._job.stream_closed.set()
 
-    async def _begin(self, send: Send) -> None:
-        """Send the head, and the first event if it is there, before the stream's tasks are made."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await asyncio.sleep(0)  # the job's first step
-        if self._job.has_events:
-            first = await anext(aiter(self.body_iterator))
-            await send({"type": "http.response.body", "body": first, "more_body": True})
 
-
-async def _lines(job: Job) -> AsyncIterator[bytes]:
+async def _lines(job: Job) -> AsyncIterator[str]:
     async for event in job.events():
-        yield b"data: " + encode_event(event) + b"\n\n"
+        yield encode_event(event).decode()
 
 
 async def rehearse() -> None:
