@@ -61,11 +61,6 @@ class Job:
         """End the stream after the events that were sent."""
         self._events.put_nowait(None)
 
-    @property
-    def has_events(self) -> bool:
-        """Whether there are events that `events` has yet to yield."""
-        return not self._events.empty()
-
     async def events(self) -> AsyncIterator[AnyEvent]:
         """Yield the events in the order in which they were sent, until the stream ends."""
         while (event := await self._events.get()) is not None:
