@@ -4,7 +4,6 @@ Field names are camelCase on the wire. `Request.operation` is the endpoint's pat
 `Request.result` the struct that its `completed` event carries.
 """
 
-from github_worker.contract.answers import Build, Health, RefusalBody, Status, WorkerStatus
 from github_worker.contract.events import (
     SOURCE,
     AnyEvent,
@@ -36,34 +35,37 @@ from github_worker.contract.fields import (
     is_branch_name,
     origin_of,
 )
-from github_worker.contract.pull_requests import (
+from github_worker.contract.requests import (
+    Author,
     AutoPullRequest,
-    BaseMerged,
-    BranchMerged,
-    BranchTip,
+    CloneRepository,
+    CommitAndPush,
+    CreateBranch,
     CreatePullRequest,
+    InitSession,
     MergeMethod,
     MergePullRequest,
+    Request,
+)
+from github_worker.contract.results import (
+    BaseMerged,
+    BranchCreated,
+    BranchMerged,
+    BranchTip,
+    Build,
+    Cloned,
+    Committed,
+    Health,
     PullRequestFinished,
     PullRequestLink,
     PullRequestMerged,
     PullRequestOpened,
-)
-from github_worker.contract.requests import (
-    Author,
-    CloneRepository,
-    CommitAndPush,
-    CreateBranch,
-    InitSession,
-    Request,
-)
-from github_worker.contract.results import (
-    BranchCreated,
-    Cloned,
-    Committed,
     PushError,
+    RefusalBody,
     Result,
     SessionInitialised,
+    Status,
+    WorkerStatus,
 )
 from github_worker.contract.wire import (
     MAX_BODY_BYTES,

@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from github_worker.contract.fields import VISIBLE_ASCII, ModelCredentials
-from github_worker.contract.pull_requests import AutoPullRequest, CreatePullRequest, MergePullRequest
 from github_worker.contract.requests import (
+    AutoPullRequest,
     CloneRepository,
     CommitAndPush,
     CreateBranch,
+    CreatePullRequest,
     InitSession,
+    MergePullRequest,
     Request,
 )
 from github_worker.redaction import Secret
