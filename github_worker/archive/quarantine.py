@@ -1,32 +1,25 @@
-"""Where a member of the archive lies: in `tree`, which libgit2 may see, or `quarantine`, which it never does.
+"""Where an archive's members go: to `tree`, which libgit2 may see, or to `quarantine`, which it never does.
 
-Paths are bytes without a leading `./`. An allow-list: of a repository, only the plain files that git needs
-to read and write commits are in the tree. Its config, hooks, links, alternates, nested repositories and all
-that is not known are kept aside, and go back into the archive as they came.
+It is an allow-list: of a repository, only the plain files that git needs to read and write commits are in
+the tree. Its config, hooks, links, alternates, nested repositories and all that is not known are quarantined,
+and go back into the archive as they came. Paths are bytes without a leading `./`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
+from array import array
+from collections.abc import Iterable
 from enum import Enum, auto
 from pathlib import Path
 
 from msgspec import Struct, field
 
-from github_worker.archive.contents import Contents
 from github_worker.archive.limits import ENTRY, Tally
 from github_worker.archive.tar import Member, Owner
-
-
-class Kind(Enum):
-    """What a path is; devices and pipes are never made on disk and have no place."""
-
-    FILE = auto()
-    FOLDER = auto()
-    LINK = auto()
-
 
 WORKSPACE = b"workspace"
 METADATA = b"workspace/.session-metadata.json"
@@ -48,6 +41,14 @@ _FILES = re.compile(
 )
 
 
+class Kind(Enum):
+    """The kinds of paths that have a place on the disk: devices and pipes are never made there."""
+
+    FILE = auto()
+    FOLDER = auto()
+    LINK = auto()
+
+
 def in_tree(path: bytes, kind: Kind) -> bool:
     """Tell whether libgit2 may see a path of this kind."""
     if b"git" not in path.lower() or not (dot_gits := _DOT_GIT.findall(path)):
@@ -66,13 +67,13 @@ def is_in_worktree(path: bytes) -> bool:
     return path.startswith(REPOSITORIES + b"/") and b"/.git/" not in path
 
 
-def misnamed(path: bytes) -> bytes | None:
-    """Return the part of a path that git takes for a `.git` though it is spelled otherwise."""
+def find_dot_git_alias(path: bytes) -> bytes | None:
+    """Return the part of a path that git takes for a `.git` though it is spelled otherwise, or None."""
     dot_git = _DOT_GIT.search(path) if b"git" in path.lower() else None
     return None if dot_git is None or dot_git[0].lstrip(b"/") == b".git" else path[: dot_git.end()]
 
 
-def quarantined_repository(path: bytes, kind: Kind) -> bytes | None:
+def find_quarantined_repository(path: bytes, kind: Kind) -> bytes | None:
     """Return the folder whose `.git` is not in the tree, if `path` is that `.git` or lies in it.
 
     Such a folder is a nested repository, or the session's own one when its `.git` is a file or a link.
@@ -86,22 +87,96 @@ def quarantined_repository(path: bytes, kind: Kind) -> bytes | None:
 
 
 class Folders(Struct, frozen=True):
-    """Where a session is unpacked: libgit2 may see `tree`, and never sees `quarantine`."""
+    """The two folders that a session is unpacked into."""
 
     tree: Path
     quarantine: Path
 
     @classmethod
     def make(cls, parent: Path) -> Folders:
-        """Make both, empty and private, in `parent`."""
+        """Make both in `parent`, empty and private."""
         folders = cls(parent / "tree", parent / "aside")
         for folder in (folders.tree, folders.quarantine):
             folder.mkdir(mode=0o700)
         return folders
 
 
+class ContentHash:
+    """The id that git would give a file's content (a blob's SHA-1), made while the content streams by."""
+
+    def __init__(self, size: int) -> None:
+        self._sha1 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        self.has_returns = False
+
+    def update(self, piece: bytes | memoryview) -> None:
+        """Take the next piece of the content."""
+        self._sha1.update(piece)
+        self.has_returns = self.has_returns or bytes(piece).find(b"\r") >= 0
+
+    def digest(self) -> bytes:
+        """Return the id, twenty bytes."""
+        return self._sha1.digest()
+
+
+class Contents(Struct):
+    """The ids of many files' contents, in eight bytes a file: an edit is seen whatever its size and time.
+
+    Text with carriage returns is apart, as git may convert it. A name that the archive has more than once is
+    not known. `attribute_files` are the paths of the files named `.gitattributes`.
+    """
+
+    plain: array[int] = field(default_factory=lambda: array("q"))
+    with_returns: array[int] = field(default_factory=lambda: array("q"))
+    repeated: set[bytes] = field(default_factory=set)
+    attribute_files: list[bytes] = field(default_factory=list)
+
+    def add(self, path: bytes, content: ContentHash) -> None:
+        """Remember the content of a file that was written."""
+        ids = self.with_returns if content.has_returns else self.plain
+        ids.append(_key(path, content.digest()))
+        if path.endswith(b"/.gitattributes"):
+            self.attribute_files.append(path)
+
+    def of_folder(self, folder: bytes, path: bytes, *, converting: bool) -> FolderContents:
+        """Select the files below `folder`, which is at `path` on the disk.
+
+        `converting` says that git may convert text with carriage returns, whose blob is not its content.
+        """
+        known = {*self.plain} if converting else {*self.plain, *self.with_returns}
+        return FolderContents(folder + b"/", path + b"/", known, self.repeated)
+
+
+class FolderContents(Struct, frozen=True):
+    """The contents of one folder's files."""
+
+    prefix: bytes
+    folder: bytes
+    known: set[int]
+    repeated: set[bytes]
+
+    @classmethod
+    def unknown(cls) -> FolderContents:
+        """Return the contents of a folder of which nothing is known."""
+        return cls(b"", b"", set(), set())
+
+    def has(self, path: bytes, status: os.stat_result, oid: bytes) -> bool:
+        """Tell whether the file or link at `path` is known to have the content of the blob `oid`."""
+        if stat.S_ISLNK(status.st_mode) and self.folder:
+            target = os.readlink(self.folder + path)
+            content = ContentHash(len(target))
+            content.update(target)
+            return content.digest() == oid
+        name = self.prefix + path
+        return _key(name, oid) in self.known and name not in self.repeated
+
+
+def _key(path: bytes, digest: bytes) -> int:
+    # Python's own hash of bytes is keyed anew in each process, so no archive can aim at a collision.
+    return hash(path + b"\0" + digest)
+
+
 class Kept(Struct, frozen=True):
-    """How a member's header differs from what the disk says while its mode there is still `disk_mode`."""
+    """The part of a member's header that is not on the disk, while its mode there is still `disk_mode`."""
 
     mode: int
     disk_mode: int
@@ -109,20 +184,20 @@ class Kept(Struct, frozen=True):
     records: dict[bytes, bytes]
 
 
-def _this_process() -> Owner:
+def _process_owner() -> Owner:
     return Owner(os.getuid(), os.getgid(), b"", b"")
 
 
 class Inventory(Struct):
-    """What must go back into the archive and is not on the disk; paths are bytes, as in the archive.
+    """All that must go back into the archive and is not on the disk; paths are as in the archive.
 
     `prefix` is `./` if names began so; `subsecond` says whether modification times had fractions;
     `quarantined_repositories` are the folders whose `.git` libgit2 does not see: nested repositories, and the
     session's own if its `.git` is a file or a link. `misnamed` are paths that git takes for a `.git` on some
-    system and never adds, such as `.GIT`. `contents` says what the files had in them when they were unpacked.
+    system and never adds, such as `.GIT`. `contents` knows the files as they were unpacked.
     """
 
-    owner: Owner = field(default_factory=_this_process)
+    owner: Owner = field(default_factory=_process_owner)
     prefix: bytes = b""
     subsecond: bool = False
     kept: dict[bytes, Kept] = field(default_factory=dict)
@@ -132,57 +207,70 @@ class Inventory(Struct):
     contents: Contents = field(default_factory=Contents)
 
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
 class Disk:
-    """Writes to two roots; while no link is made, every parent is a folder that was made here."""
+    """Writes to the two folders; while no link is made, every parent is a folder that was made here."""
 
-    def __init__(self, folders: Folders, tally: Tally) -> None:
-        self.tree, self.quarantine = os.fsencode(folders.tree), os.fsencode(folders.quarantine)
+    def __init__(self, folders: Folders, inventory: Inventory, tally: Tally) -> None:
+        self.tree, self._quarantine = os.fsencode(folders.tree), os.fsencode(folders.quarantine)
+        self._inventory = inventory
         self._tally = tally
-        self._umask = _umask_of(self.quarantine)
-        self._made = {self.tree, self.quarantine}
-        self._replaced: set[bytes] = set()
+        self._umask = _find_umask(self._quarantine)
+        self._made = {self.tree, self._quarantine}
 
-    def make_parents(self, path: bytes) -> None:
-        """Make the folders above `path` that are missing."""
-        folder, missing = path.rpartition(b"/")[0], []
+    @property
+    def roots(self) -> tuple[bytes, bytes]:
+        """The paths of both folders."""
+        return self.tree, self._quarantine
+
+    def locate(self, path: bytes, kind: Kind) -> bytes:
+        """Return the path on the disk of a member."""
+        return (self.tree if in_tree(path, kind) else self._quarantine) + b"/" + path
+
+    def prepare(self, path: bytes, kind: Kind) -> bytes:
+        """Make the parents of a member and return its path on the disk."""
+        if (repository := find_quarantined_repository(path, kind)) is not None:
+            self._note(repository, self._inventory.quarantined_repositories)
+        elif (alias := find_dot_git_alias(path)) is not None:
+            self._note(alias, self._inventory.misnamed)
+        where = self.locate(path, kind)
+        folder, missing = where.rpartition(b"/")[0], []
         while folder not in self._made:
             missing.append(folder)
             folder = folder.rpartition(b"/")[0]
         for folder in reversed(missing):
             self.make_folder(folder, 0o755)
+        return where
 
     def make_folder(self, path: bytes, mode: int) -> None:
         """Make a folder, or set the mode of one that was made."""
         if path not in self._made:
             os.mkdir(path, mode)
-            self._made.add(path)
-            self._tally.add_kept(ENTRY + len(path))
+            self._note(path, self._made)
             if not mode & self._umask:
                 return
         os.chmod(path, mode)
 
-    def create(self, path: bytes, mode: int) -> int:
-        """Open a new file in place of what is there, unless that is a folder."""
+    def write_file(
+        self, path: bytes, mode: int, mtime: int, pieces: Iterable[memoryview], content: ContentHash | None
+    ) -> None:
+        """Write a file in place of what is there, unless that is a folder, and hash it into `content`."""
+        file = self._create(path, mode)
         try:
-            file = os.open(path, _CREATE, mode)
-        except FileExistsError:
-            self._unlink(path)
-            file = os.open(path, _CREATE, mode)
-        if mode & self._umask:
-            os.fchmod(file, mode)
-        return file
+            for piece in pieces:
+                _write_all(file, piece)
+                if content is not None:
+                    content.update(piece)
+            os.utime(file, ns=(mtime, mtime))
+        finally:
+            os.close(file)
 
     def copy_file(self, old: bytes, new: bytes) -> None:
         """Copy a file with its mode and time."""
-        source = os.open(old, _READ)
+        source = open_no_follow(old, os.O_RDONLY)
         try:
             status = os.fstat(source)
             self._tally.add_unpacked(status.st_size)
-            file = self.create(new, stat.S_IMODE(status.st_mode))
+            file = self._create(new, stat.S_IMODE(status.st_mode))
             try:
                 while os.sendfile(file, source, None, 2**20):
                     pass
@@ -209,39 +297,44 @@ class Disk:
             os.symlink(target, path)
         os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
 
-    def _unlink(self, path: bytes) -> None:
-        os.unlink(path)
-        if path not in self._replaced:
-            self._tally.add_kept(ENTRY + len(path))
-            self._replaced.add(path)
-
-    @property
-    def replaced(self) -> set[bytes]:
-        """The files of the tree that were made more than once, as the archive names them."""
-        root = self.tree + b"/"
-        return {path.removeprefix(root) for path in self._replaced if path.startswith(root)}
-
     def quarantined_folders(self) -> list[bytes]:
-        """Return the folders that were made aside, as the archive names them."""
-        root = self.quarantine + b"/"
+        """Return the folders that were made in the quarantine, as the archive names them."""
+        root = self._quarantine + b"/"
         return [path.removeprefix(root) for path in self._made if path.startswith(root)]
 
+    def _create(self, path: bytes, mode: int) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            file = open_no_follow(path, flags, mode)
+        except FileExistsError:
+            self._unlink(path)
+            file = open_no_follow(path, flags, mode)
+        if mode & self._umask:
+            os.fchmod(file, mode)
+        return file
 
-def write_all(file: int, data: memoryview) -> None:
-    """Write to an open file until everything is written."""
+    def _unlink(self, path: bytes) -> None:
+        os.unlink(path)
+        if path.startswith(self.tree + b"/"):
+            self._note(path.removeprefix(self.tree + b"/"), self._inventory.contents.repeated)
+
+    def _note(self, path: bytes, paths: set[bytes]) -> None:
+        if path not in paths:
+            self._tally.add_kept(ENTRY + len(path))
+            paths.add(path)
+
+
+def open_no_follow(path: bytes, flags: int, mode: int = 0o777, *, folder: int | None = None) -> int:
+    """Open a file or folder but through no link at its end; `folder` is open, and `path` begins there."""
+    return os.open(path, flags | os.O_NOFOLLOW, mode, dir_fd=folder)
+
+
+def _write_all(file: int, data: memoryview) -> None:
     while data:
         data = data[os.write(file, data) :]
 
 
-def is_file(path: bytes) -> bool:
-    """Tell whether a plain file is there, and no link to one."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
-
-
-def _umask_of(folder: bytes) -> int:
+def _find_umask(folder: bytes) -> int:
     """Learn the umask from a folder, since asking for it would change it for every thread."""
     probe = folder + b"/umask"
     os.mkdir(probe, 0o777)

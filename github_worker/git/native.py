@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import tempfile
@@ -19,7 +20,6 @@ from pygit2.enums import CheckoutStrategy, ConfigLevel
 from pygit2.ffi import C, ffi
 
 from github_worker import __version__
-from github_worker.archive.contents import blob_id
 from github_worker.errors import (
     AuthenticationFailed,
     JobError,
@@ -193,6 +193,13 @@ def is_denial(reason: str) -> bool:
 
 
 _LEVEL = 1
+
+
+def blob_id(data: bytes) -> bytes:
+    """Return the id that git gives a blob, twenty bytes."""
+    sha1 = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
+    sha1.update(data)
+    return sha1.digest()
 
 
 def write_blob(git: Path, data: bytes) -> bytes:

@@ -17,13 +17,12 @@ import pygit2
 from msgspec import Struct
 from pygit2.enums import FileMode
 
-from github_worker.archive.contents import blob_id
 from github_worker.errors import FileTooLarge, UnsupportedRepository
 from github_worker.git import index_file, native
 from github_worker.git.attributes import Attributes
 from github_worker.git.conversion import CannotConvert, Conversion, conversion, is_lfs_pointer, lfs_pointer
 from github_worker.git.index_file import Entry
-from github_worker.git.native import write_blob
+from github_worker.git.native import blob_id, write_blob
 from github_worker.git.patterns import IgnoreRules, folders_above
 from github_worker.git.repository import Repository
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from github_worker.archive.contents import FolderContents
 from github_worker.archive.limits import Limits
 from github_worker.archive.pack import pack
-from github_worker.archive.quarantine import Folders, Inventory
+from github_worker.archive.quarantine import FolderContents, Folders, Inventory
 from github_worker.archive.unpack import unpack
 from github_worker.progress import ByteCount
 from github_worker.redaction import hide

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from github_worker.archive.contents import FolderContents
+from github_worker.archive.quarantine import FolderContents
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import HostNotAllowed, NoRepository, OtherRepository, UnsupportedRepository
 from github_worker.git.config import RepositoryConfig

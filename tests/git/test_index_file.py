@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from github_worker.archive.contents import blob_id
 from github_worker.git import commits, index_file, worktree
 from github_worker.git.config import RepositoryConfig
+from github_worker.git.native import blob_id
 from github_worker.git.repository import Repository
 from tests.git.conftest import COMMITTER, Clone
 from tests.support.repositories import git

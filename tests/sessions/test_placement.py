@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from github_worker.archive.quarantine import Kind, in_tree, quarantined_repository
+from github_worker.archive.quarantine import Kind, find_quarantined_repository, in_tree
 
 GIT = b"workspace/workspace/app/.git"
 
@@ -112,4 +112,4 @@ def test_what_could_turn_git_is_kept_aside(path: bytes, kind: Kind) -> None:
 )
 def test_a_repository_that_is_not_seen_is_named(path: bytes, kind: Kind, folder: bytes | None) -> None:
     """The folder of a nested repository is known, and the session's own if its `.git` is no folder."""
-    assert quarantined_repository(path, kind) == folder
+    assert find_quarantined_repository(path, kind) == folder

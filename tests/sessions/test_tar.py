@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from github_worker.archive import tar
 from github_worker.archive.limits import Limits, Tally
-from github_worker.archive.reader import TarReader
 from github_worker.archive.tar import Member, Owner, encode
+from github_worker.archive.unpack import TarReader
 from github_worker.errors import SessionCorrupt, SessionTooLarge
 from tests.sessions.archives import archive, listing, packed, split, unpacked
 
