@@ -18,8 +18,8 @@ from msgspec import Struct
 from github_worker.archive import tar
 from github_worker.archive.gzip import inflate
 from github_worker.archive.limits import Limits, Tally
-from github_worker.archive.reader import TarReader
 from github_worker.archive.tar import Member
+from github_worker.archive.unpack import TarReader
 from github_worker.contract import Directory, RepositoryUrl, Request, rfc3339
 from github_worker.errors import SessionCorrupt, SessionNotFound, SessionTooLarge, StorageUnavailable
 from github_worker.progress import ByteCount, Report
