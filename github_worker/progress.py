@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from github_worker.contract import AnyEvent, Progress, Stage, Warned
 from github_worker.redaction import scrub
 
@@ -57,10 +59,10 @@ class Report:
         """Await work that moves bytes, saying a few times a second how far it is, and that it is done."""
 
         def say() -> None:
-            self.count(message, count.bytes, count.total, count.bytes)
+            self.count(message, count.size, count.total, count.size)
 
         value = await watched(work, say)
-        count.total = count.bytes
+        count.total = count.size
         say()
         return value
 
@@ -92,15 +94,14 @@ async def watched(work: Awaitable[Value], count: Callable[[], None]) -> Value:
     return task.result()
 
 
-class ByteCount:
-    """Counts the bytes of a stream that another thread moves; `total` is known or not."""
+class ByteCount(Struct):
+    """Counts the bytes of a stream that another thread moves: `size` so far, `total` where it is known."""
 
-    def __init__(self) -> None:
-        self.bytes = 0
-        self.total: int | None = None
+    size: int = 0
+    total: int | None = None
 
     def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Pass chunks on, counting them."""
         for chunk in chunks:
-            self.bytes += len(chunk)
+            self.size += len(chunk)
             yield chunk

@@ -7,11 +7,9 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from github_worker.errors import Internal, SessionTooLarge
+from github_worker.errors import Internal, JobError, SessionTooLarge
 from github_worker.redaction import hide, unhide
 
 _PREFIX = "github-worker-job-"
@@ -79,17 +77,15 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BROKEN = (errno.EIO, errno.EROFS)
 
 
-@contextmanager
-def translate_disk_failures() -> Iterator[None]:
-    """Turn a disk that is full into SessionTooLarge, and one that is broken into Internal."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise no_room() from error
-        if error.errno in _BROKEN:
-            raise Internal(f"This worker's disk failed: {os.strerror(error.errno)}") from error
-        raise
+def explain_disk_failure(error: Exception) -> JobError | None:
+    """Return SessionTooLarge for a disk that is full, Internal for one that is broken, None for all else."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in _FULL:
+        return no_room()
+    return (
+        Internal(f"This worker's disk failed: {os.strerror(error.errno)}") if error.errno in _BROKEN else None
+    )
 
 
 def is_disk_full(message: str) -> bool:

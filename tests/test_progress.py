@@ -130,5 +130,5 @@ async def test_work_is_watched_until_it_is_done() -> None:
 def test_bytes_are_counted_as_they_pass() -> None:
     """Another thread may read how many there were by now."""
     count = ByteCount()
-    seen = [(chunk, count.bytes) for chunk in count.counted(iter([b"ab", b"", b"c"]))]
+    seen = [(chunk, count.size) for chunk in count.counted(iter([b"ab", b"", b"c"]))]
     assert seen == [(b"ab", 2), (b"", 2), (b"c", 3)]

@@ -146,22 +146,18 @@ def translate_errors() -> Iterator[None]:
         raise decipher(message) from error
 
 
-@contextmanager
-def translate_damage() -> Iterator[None]:
-    """Turn what libgit2 raises at the session's own repository into a JobError."""
-    try:
-        yield
-    except pygit2.GitError as error:
-        message = scrub(str(error))
-        if is_disk_full(message):
-            raise no_room() from error
-        if "invalid path" in message or os.strerror(errno.ENAMETOOLONG) in message:
-            raise UnsupportedRepository(
-                f"The repository has a path that no checkout can make: {_path(message)}"
-            ) from error
-        if "unsupported" in message:
-            raise UnsupportedRepository(f"The repository cannot be worked in: {message}") from error
-        raise SessionCorrupt(f"The session's repository is damaged: {message}") from error
+def explain_damage(error: Exception) -> JobError | None:
+    """Return the JobError for what libgit2 raises at the session's own repository, None for all else."""
+    if not isinstance(error, pygit2.GitError):
+        return None
+    message = scrub(str(error))
+    if is_disk_full(message):
+        return no_room()
+    if "invalid path" in message or os.strerror(errno.ENAMETOOLONG) in message:
+        return UnsupportedRepository(f"The repository has a path that no checkout can make: {_path(message)}")
+    if "unsupported" in message:
+        return UnsupportedRepository(f"The repository cannot be worked in: {message}")
+    return SessionCorrupt(f"The session's repository is damaged: {message}")
 
 
 def decipher(message: str) -> JobError:

@@ -16,7 +16,7 @@ from github_worker.contract import (
     Request,
     Result,
 )
-from github_worker.git.native import translate_damage
+from github_worker.git.native import explain_damage
 from github_worker.operations.auto_pull_request import auto_pull_request
 from github_worker.operations.clone_repository import clone_repository
 from github_worker.operations.commit_and_push import commit_and_push
@@ -25,7 +25,7 @@ from github_worker.operations.create_pull_request import create_pull_request
 from github_worker.operations.init_session import init_session
 from github_worker.operations.merge_pull_request import merge_pull_request
 from github_worker.progress import Report
-from github_worker.scratch import translate_disk_failures
+from github_worker.scratch import explain_disk_failure
 from github_worker.services import Services
 from github_worker.sessions.transaction import RepeatedRequest
 
@@ -42,8 +42,11 @@ _OPERATIONS: Mapping[type[Request], Callable[[Any, Services, Report], Awaitable[
 
 async def run(request: Request, services: Services, report: Report) -> Result:
     """Do what a request asks; raise JobError when it cannot be done."""
-    with translate_disk_failures(), translate_damage():
-        try:
-            return await _OPERATIONS[type(request)](request, services, report)
-        except RepeatedRequest as repeated:
-            return repeated.result
+    try:
+        return await _OPERATIONS[type(request)](request, services, report)
+    except RepeatedRequest as repeated:
+        return repeated.result
+    except Exception as error:
+        if (failure := explain_disk_failure(error) or explain_damage(error)) is None:
+            raise
+        raise failure from error

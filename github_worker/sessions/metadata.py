@@ -211,7 +211,7 @@ def _download(store: Store, session_id: str, limits: Limits, received: ByteCount
     with store.download(session_id) as download:
         if download is None:
             raise SessionNotFound(f"There is no session {session_id}")
-        received.bytes, received.total = 0, download.size
+        received.size, received.total = 0, download.size
         return read_archive(translate_break(received.counted(download.chunks)), session_id, limits)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -36,7 +37,7 @@ class RepositoryFolders(Struct, frozen=True):
     nested: list[str]
     misnamed: list[str]
     attribute_files: list[Path]
-    contents: Callable[[bool], FolderContents]
+    contents: Callable[..., FolderContents]
 
 
 class Session:
@@ -62,17 +63,13 @@ class Session:
         path, inventory = WORKSPACE / cloned_path, self.inventory
         worktree = self.folders.tree / path
 
-        def contents(converting: bool) -> FolderContents:
-            names = os.fsencode(path), os.fsencode(worktree)
-            return inventory.contents.of_folder(*names, converting=converting)
-
         return RepositoryFolders(
             worktree,
             self.folders.quarantine / path / ".git",
             _below(path, inventory.quarantined_repositories),
             _below(path, inventory.misnamed),
             [worktree / name for name in _below(path, inventory.contents.attribute_files)],
-            contents,
+            partial(inventory.contents.of_folder, os.fsencode(path), os.fsencode(worktree)),
         )
 
     def pack(self, before_worktree: Callable[[], None], before_tail: Callable[[], None]) -> Iterator[bytes]:
@@ -102,7 +99,7 @@ def _load(session_id: str, store: Store, scratch: Scratch, limits: Limits, recei
         with store.download(session_id) as download:
             if download is None:
                 return Session(session_id, folders, Inventory(), limits, None)
-            received.bytes, received.total = 0, download.size
+            received.size, received.total = 0, download.size
             inventory = unpack(translate_break(received.counted(download.chunks)), folders, limits)
         return Session(session_id, folders, inventory, limits, download.version)
     except BaseException:

@@ -73,7 +73,7 @@ class SessionRepository(Struct, frozen=True):
         rules = b"".join(file.read_bytes() for file in files if file.is_file() and not file.is_symlink())
         if _CONVERTING.search(rules):
             return FolderContents.unknown()
-        return self.folders.contents(bool(rules) or config.get("core.autocrlf") is not None)
+        return self.folders.contents(converting=bool(rules) or config.get("core.autocrlf") is not None)
 
 
 class Workspace(Struct, frozen=True):
