@@ -153,7 +153,9 @@ def test_what_auto_commit_tries_again_is_worth_it() -> None:
 def test_every_error_of_a_stream_reaches_the_caller() -> None:
     """The description lists the codes that there are, each with whether to try again."""
     told = json.loads(description())["x-error-codes"]
-    assert told == {code: {"retryable": error.retryable} for code, error in job_errors().items()}
+    assert {code: error["retryable"] for code, error in told.items()} == {
+        code: error.retryable for code, error in job_errors().items()
+    }
     assert SCHEMAS["Failed"]["properties"]["code"]["enum"] == list(told)
     assert issubclass(github_worker_client.JobFailed, GitHubWorkerError)
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from github_worker.contract.fields import describe
+
 SOURCE = "github-worker"
 Stage = Literal[
     # A session's repository
@@ -45,67 +47,80 @@ Stage = Literal[
     "pr_merged",
     "deleting_branch",
 ]
+Source = Annotated[str, describe("The service that says it.", SOURCE)]
+Timestamp = Annotated[
+    str, describe("The moment, RFC 3339 in UTC and milliseconds.", "2026-01-31T09:00:00.000Z")
+]
 # Shown, not enforced: a client also reads the stages of a worker that is newer than it.
-AnyStage = Annotated[str, Meta(extra_json_schema={"enum": get_args(Stage)})]
+_AnyStage = Annotated[str, Meta(extra_json_schema={"enum": get_args(Stage)})]
+_Message = Annotated[str, describe("What happens, for a person.", "Pushing webedt/dark-mode-7c1e2d90")]
+_BranchName = Annotated[str, describe("The session's new branch.", "webedt/dark-mode-7c1e2d90")]
 
 
 class Event(Struct, rename="camel", tag_field="type", frozen=True, kw_only=True, omit_defaults=True):
     """One line of a stream; `timestamp` is RFC 3339, UTC, in milliseconds."""
 
-    source: str = msgspec.field(default_factory=lambda: SOURCE)
-    timestamp: str = msgspec.field(default_factory=lambda: rfc3339(datetime.now(UTC)))
+    source: Source = msgspec.field(default_factory=lambda: SOURCE)
+    timestamp: Timestamp = msgspec.field(default_factory=lambda: rfc3339(datetime.now(UTC)))
 
 
 class Progress(Event, tag="progress", frozen=True, kw_only=True):
     """A step begins or advances; `percent` is 0 to 100, the others are counts."""
 
-    stage: AnyStage
-    message: str
-    percent: int | None = None
-    received: int | None = None
-    total: int | None = None
-    bytes: int | None = None
+    stage: Annotated[_AnyStage, describe("The stage that begins or advances.", "pushing")]
+    message: _Message
+    percent: Annotated[int | None, describe("How far the stage is, 0 to 100; absent if unknown.", 42)] = None
+    received: Annotated[int | None, describe("How many of what it counts are done.", 420)] = None
+    total: Annotated[int | None, describe("How many there are in all; absent if unknown.", 1000)] = None
+    bytes: Annotated[int | None, describe("How many bytes came with them.", 65536)] = None
 
 
 class Warned(Event, tag="warning", frozen=True, kw_only=True):
     """Something was left out or done otherwise; the job goes on."""
 
-    code: str
-    message: str
+    code: Annotated[str, describe("The kind of warning.", "left_out")]
+    message: _Message
 
 
 class BranchStarted(Event, tag="branch_created", frozen=True, kw_only=True):
     """The session's branch exists."""
 
-    branch_name: str
-    base_branch: str
-    session_path: str
-    message: str
+    branch_name: _BranchName
+    base_branch: Annotated[str, describe("The branch that it was started at.", "main")]
+    session_path: Annotated[
+        str, describe("Owner, repository and branch in one word.", "acme__shop__webedt-dark-mode-7c1e2d90")
+    ]
+    message: _Message
 
 
 class SessionNamed(Event, tag="session_name", frozen=True, kw_only=True):
     """The session has a title."""
 
-    session_name: str
-    branch_name: str
-    message: str
+    session_name: Annotated[str, describe("A short title for the session.", "Dark mode")]
+    branch_name: _BranchName
+    message: _Message
 
 
 class Completed(Event, tag="completed", frozen=True, kw_only=True):
     """The job is done: `data` is its result, `timings` milliseconds by step."""
 
-    data: dict[str, Any]
-    timings: dict[str, int]
+    data: Annotated[dict[str, Any], describe("The job's result.", {"merged": True, "sha": None})]
+    timings: Annotated[dict[str, int], describe("Milliseconds by stage.", {"cloning": 420, "uploading": 95})]
 
 
 class Failed(Event, tag="error", frozen=True, kw_only=True):
     """The job failed: `error` is for a person, `data` what was achieved before."""
 
-    error: str
-    code: str
-    stage: AnyStage | None = None
-    retryable: bool = msgspec.field(default_factory=bool)
-    data: dict[str, Any] | None = None
+    error: Annotated[str, describe("What went wrong, for a person.", "The git server does not answer.")]
+    code: Annotated[str, describe("What went wrong, as one of the error codes.", "remote_unavailable")]
+    stage: Annotated[_AnyStage | None, describe("The stage in which it did.", "pushing")] = None
+    retryable: Annotated[bool, describe("Whether to ask again may help.", True)] = msgspec.field(
+        default_factory=bool
+    )
+    data: Annotated[
+        dict[str, Any] | None,
+        describe("What was achieved before, by its names in a result.", {"branch": "main"}),
+    ] = None
 
 
 AnyEvent = Progress | Warned | BranchStarted | SessionNamed | Completed | Failed

@@ -32,18 +32,54 @@ _PLACE = r"([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9._-]+)/?"
 _HTTP_URL = rf"([Hh][Tt][Tt][Pp][Ss]?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{{1,5}}))?/{_PLACE}"
 _SCP_URL = rf"git@([A-Za-z0-9.-]+):({_PLACE})"
 
-SessionId = Annotated[str, Meta(pattern=_SESSION_ID)]
-Directory = Annotated[str, Meta(pattern=_DIRECTORY, description="one path segment")]
-Branch = Annotated[str, Meta(pattern=_BRANCH, description="a valid git branch name")]
-Owner = Annotated[str, Meta(pattern=_NAME)]
-RepositoryName = Annotated[str, Meta(pattern=_REPOSITORY_NAME)]
-RequestId = Annotated[str, Meta(pattern=_REQUEST_ID)]
-Depth = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+def describe(sentence: str, *examples: object) -> Meta:
+    """Return the sentence and the examples that the API's description has of a field."""
+    return Meta(description=sentence, examples=list(examples))
+
+
+SessionId = Annotated[
+    str, Meta(pattern=_SESSION_ID), describe("The session, by its id in the store.", "session-7c1e2d90")
+]
+RequestId = Annotated[
+    str,
+    Meta(pattern=_REQUEST_ID),
+    describe("The caller's id of this request: asked again with it, nothing is done twice.", "r-2041"),
+]
+Directory = Annotated[
+    str,
+    Meta(pattern=_DIRECTORY),
+    describe("The folder to clone into, one path segment; the repository's name unless given.", "shop"),
+]
+Owner = Annotated[str, Meta(pattern=_NAME), describe("The repository's owner on the forge.", "acme")]
+RepositoryName = Annotated[
+    str, Meta(pattern=_REPOSITORY_NAME), describe("The repository's name on the forge.", "shop")
+]
+Depth = Annotated[
+    int,
+    Meta(ge=1, le=2**31 - 1),
+    describe("How many commits of the branch to clone; all of them unless given.", 1),
+]
+UserRequest = Annotated[
+    str,
+    Meta(min_length=1, max_length=100_000),
+    describe("The user's words for the work; the branch is named after them.", "Add a dark mode toggle"),
+]
+# Shown, not enforced: `RepositoryUrl.parse` is, and says what is wrong in words.
+AnyRepositoryUrl = Annotated[
+    str,
+    Meta(extra_json_schema={"pattern": rf"^(?:{_HTTP_URL}|{_SCP_URL})$(?!\n)"}),
+    describe(
+        "The repository: https, or git@host:owner/repo, which is turned into it; without credentials.",
+        "https://github.com/acme/shop",
+    ),
+]
+Token = Annotated[Secret, describe("The token for the git server and the forge.", "ghp_0123456789")]
+# They have no sentence of their own: what they are for depends on the request.
+Branch = Annotated[str, Meta(pattern=_BRANCH)]
 Text = Annotated[str, Meta(min_length=1, max_length=100_000)]
 Line = Annotated[str, Meta(pattern=_ONE_LINE)]
 Title = Annotated[str, Meta(pattern=_PRINTABLE)]
-# Shown, not enforced: `RepositoryUrl.parse` is, and says what is wrong in words.
-AnyRepositoryUrl = Annotated[str, Meta(extra_json_schema={"pattern": rf"^(?:{_HTTP_URL}|{_SCP_URL})$(?!\n)"})]
 
 
 def is_branch_name(name: str) -> bool:
@@ -55,6 +91,17 @@ class ModelCredentials(Secret):
     """An API key, an OAuth access token, or one of the JSON forms that hold either."""
 
     __slots__ = ()
+
+
+ModelKey = Annotated[
+    ModelCredentials,
+    describe(
+        "The model's credentials: an API key, an OAuth access token, or JSON that holds one of them. "
+        "Without them the worker's own are used, if it has any; else nothing is asked of a model.",
+        "sk-ant-0123456789",
+        {"claudeAiOauth": {"accessToken": "sk-ant-oat-0123456789"}},
+    ),
+]
 
 
 class RepositoryUrl(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the body of each `POST` is."""
+"""The requests: the body of each `POST`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from github_worker.contract.fields import (
     Depth,
     Directory,
     Line,
-    ModelCredentials,
+    ModelKey,
     Owner,
     RepositoryName,
     RepositoryUrl,
@@ -21,6 +21,9 @@ from github_worker.contract.fields import (
     SessionId,
     Text,
     Title,
+    Token,
+    UserRequest,
+    describe,
 )
 from github_worker.contract.results import (
     BranchCreated,
@@ -32,27 +35,35 @@ from github_worker.contract.results import (
     Result,
     SessionInitialised,
 )
-from github_worker.redaction import Secret
 
-Body = Annotated[str, Meta(max_length=65_536)]  # what GitHub keeps of one
-PullNumber = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-WaitForChecks = Annotated[
-    bool, Meta(description="for those that the base requires, or if it requires none, those on the branch")
-]
 MergeMethod = Literal["merge", "squash", "rebase"]
+_ClonedBranch = Annotated[
+    Branch, describe("The branch to clone; the remote's default unless given, or if it has no such.", "main")
+]
+_AllBranches = Annotated[bool, describe("Whether to clone every branch, instead of the one alone.", True)]
+_Head = Annotated[Branch, describe("The branch that is to be merged.", "webedt/dark-mode-7c1e2d90")]
+_Base = Annotated[Branch, describe("The branch that the pull request is to be merged into.", "main")]
+_Title = Annotated[
+    Title, describe("The pull request's title; from its commits unless given.", "Add a dark mode toggle")
+]
+_Body = Annotated[
+    str,
+    Meta(max_length=65_536),  # what GitHub keeps of one
+    describe("The pull request's description; from its commits unless given.", "The toggle is in the menu."),
+]
 
 
 class Author(Struct, frozen=True, forbid_unknown_fields=True):
     """Who a commit is by."""
 
-    name: Line
-    email: Line
+    name: Annotated[Line, describe("The author's name.", "Ada")]
+    email: Annotated[Line, describe("The author's address.", "ada@example.com")]
 
 
 class Request(
     Struct, rename="camel", frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
-    """What the body of a `POST` is."""
+    """The body of a `POST`."""
 
     operation: ClassVar[str]
     result: ClassVar[type[Result]]
@@ -66,11 +77,11 @@ class CloneRepository(Request, frozen=True, kw_only=True):
 
     session_id: SessionId
     repo_url: AnyRepositoryUrl
-    branch: Branch | None = None
+    branch: _ClonedBranch | None = None
     directory: Directory | None = None
-    access_token: Secret | None = None
+    access_token: Token | None = None
     depth: Depth | None = None
-    all_branches: bool = False
+    all_branches: _AllBranches = False
 
     def __post_init__(self) -> None:
         _check_url(self.repo_url)
@@ -82,11 +93,11 @@ class CreateBranch(Request, frozen=True, kw_only=True):
     operation, result = "create-branch", BranchCreated
 
     session_id: SessionId
-    user_request: Text
-    base_branch: Branch
+    user_request: UserRequest
+    base_branch: Annotated[Branch, describe("The branch to start at.", "main")]
     repo_url: AnyRepositoryUrl | None = None
-    claude_credentials: ModelCredentials | None = None
-    access_token: Secret = msgspec.field(name="githubAccessToken")
+    claude_credentials: ModelKey | None = None
+    access_token: Token = msgspec.field(name="githubAccessToken")
 
     def __post_init__(self) -> None:
         if self.repo_url is not None:
@@ -99,12 +110,21 @@ class CommitAndPush(Request, frozen=True, kw_only=True):
     operation, result = "commit-and-push", Committed
 
     session_id: SessionId
-    claude_credentials: ModelCredentials | None = None
-    access_token: Secret = msgspec.field(name="githubAccessToken")
-    user_id: Line | None = None
-    author: Author | None = None
-    message: Text | None = None
-    allow_secrets: bool = False
+    claude_credentials: ModelKey | None = None
+    access_token: Token = msgspec.field(name="githubAccessToken")
+    user_id: Annotated[
+        Line | None, describe("The user who asks; the commit says so in `Committed-by:`.", "user-17")
+    ] = None
+    author: Annotated[
+        Author | None,
+        describe("The commit's author; the worker itself unless given.", Author("Ada", "ada@example.com")),
+    ] = None
+    message: Annotated[
+        Text | None, describe("The commit's message; made from the changes unless given.", "Fix the login")
+    ] = None
+    allow_secrets: Annotated[
+        bool, describe("Whether to push credentials that are found in the changes, with a warning.", True)
+    ] = False
 
 
 class InitSession(Request, frozen=True, kw_only=True):
@@ -114,13 +134,13 @@ class InitSession(Request, frozen=True, kw_only=True):
 
     session_id: SessionId
     repo_url: AnyRepositoryUrl
-    branch: Branch | None = None
+    branch: _ClonedBranch | None = None
     directory: Directory | None = None
-    user_request: Text
-    claude_credentials: ModelCredentials | None = None
-    access_token: Secret = msgspec.field(name="githubAccessToken")
+    user_request: UserRequest
+    claude_credentials: ModelKey | None = None
+    access_token: Token = msgspec.field(name="githubAccessToken")
     depth: Depth | None = None
-    all_branches: bool = False
+    all_branches: _AllBranches = False
 
     def __post_init__(self) -> None:
         _check_url(self.repo_url)
@@ -134,13 +154,13 @@ class CreatePullRequest(Request, frozen=True, kw_only=True):
     session_id: SessionId | None = None
     owner: Owner | None = None
     repo: RepositoryName | None = None
-    head: Branch | None = None
-    base: Branch
-    title: Title | None = None
-    body: Body | None = None
-    draft: bool = False
-    claude_credentials: ModelCredentials | None = None
-    access_token: Secret = msgspec.field(name="githubAccessToken")
+    head: _Head | None = None
+    base: _Base
+    title: _Title | None = None
+    body: _Body | None = None
+    draft: Annotated[bool, describe("Whether to open it as a draft.", True)] = False
+    claude_credentials: ModelKey | None = None
+    access_token: Token = msgspec.field(name="githubAccessToken")
 
     def __post_init__(self) -> None:
         _check_place(self.session_id, owner=self.owner, repo=self.repo, head=self.head)
@@ -153,11 +173,17 @@ class MergePullRequest(Request, frozen=True, kw_only=True):
 
     owner: Owner
     repo: RepositoryName
-    pull_number: PullNumber
-    merge_method: MergeMethod | None = None
-    commit_title: Title | None = None
-    commit_message: Text | None = None
-    access_token: Secret = msgspec.field(name="githubAccessToken")
+    pull_number: Annotated[int, Meta(ge=1, le=2**31 - 1), describe("The pull request's number.", 42)]
+    merge_method: Annotated[
+        MergeMethod | None, describe("How to merge; a way that the repository allows unless given.", "squash")
+    ] = None
+    commit_title: Annotated[
+        Title | None, describe("The merge commit's title; the forge's own unless given.", "Dark mode (#42)")
+    ] = None
+    commit_message: Annotated[
+        Text | None, describe("The merge commit's other lines; the forge's own unless given.", "Closes #7.")
+    ] = None
+    access_token: Token = msgspec.field(name="githubAccessToken")
 
 
 class AutoPullRequest(Request, frozen=True, kw_only=True):
@@ -168,13 +194,19 @@ class AutoPullRequest(Request, frozen=True, kw_only=True):
     session_id: SessionId | None = None
     owner: Owner | None = None
     repo: RepositoryName | None = None
-    branch: Branch | None = None
-    base: Branch
-    title: Title | None = None
-    body: Body | None = None
-    wait_for_checks: WaitForChecks = False
-    claude_credentials: ModelCredentials | None = None
-    access_token: Secret = msgspec.field(name="githubAccessToken")
+    branch: _Head | None = None
+    base: _Base
+    title: _Title | None = None
+    body: _Body | None = None
+    wait_for_checks: Annotated[
+        bool,
+        describe(
+            "Whether to wait for the checks that the base requires or, if it requires none, the branch's.",
+            True,
+        ),
+    ] = False
+    claude_credentials: ModelKey | None = None
+    access_token: Token = msgspec.field(name="githubAccessToken")
 
     def __post_init__(self) -> None:
         _check_place(self.session_id, owner=self.owner, repo=self.repo, branch=self.branch)

@@ -2,122 +2,160 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Struct
 
-from github_worker.contract.events import SOURCE
+from github_worker.contract.events import SOURCE, Source, Timestamp
+from github_worker.contract.fields import describe
 
-WorkerStatus = Literal["idle", "busy"]
+WorkerStatus = Annotated[
+    Literal["idle", "busy"], describe("Whether the worker waits for its job or works at it.", "idle")
+]
+_SHA = "5716ca5987cbf97d6bb54920bea6adde242d87e6"
+_BRANCH = "webedt/dark-mode-7c1e2d90"
+_BranchName = Annotated[str, describe("The session's new branch.", _BRANCH)]
+_SessionTitle = Annotated[str, describe("A short title for the session.", "Dark mode")]
+_SessionPath = Annotated[
+    str, describe("Owner, repository and branch in one word.", "acme__shop__webedt-dark-mode-7c1e2d90")
+]
+_BaseBranch = Annotated[str, describe("The branch that it was started at.", "main")]
+_Pushed = Annotated[bool, describe("Whether the branch is on the remote as it is in the session.", True)]
+_Number = Annotated[int, describe("The pull request's number.", 42)]
+_Link = Annotated[
+    str, describe("The pull request's page on the forge.", "https://github.com/acme/shop/pull/42")
+]
+_Merged = Annotated[bool, describe("Whether the pull request is merged.", True)]
+_MergeCommit = Annotated[
+    str | None, describe("The commit that the base is at since; null where the forge does not say.", _SHA)
+]
+_ContainerId = Annotated[
+    str, describe("The worker that answers: the name of its host or container.", "3f2a9c61d5e7")
+]
 
 
 class Result(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
-    """What a job achieved."""
+    """The outcome of a job that went well."""
 
 
 class PushError(Result, frozen=True, kw_only=True):
     """Why a push failed; the commit or branch is in the session all the same."""
 
-    code: str
-    message: str
+    code: Annotated[str, describe("One of the error codes.", "push_conflict")]
+    message: Annotated[str, describe("The reason, for a person.", "The remote refused the push.")]
+
+
+_PushFailure = Annotated[
+    PushError | None,
+    describe(
+        "Why it is not pushed; absent if it is.",
+        PushError(code="push_rejected", message="The remote refused the push."),
+    ),
+]
 
 
 class Cloned(Result, frozen=True, kw_only=True):
     """The session holds the repository; `pulled` says whether an existing one was fast-forwarded."""
 
-    cloned_path: str
-    branch: str
-    was_cloned: bool
-    commit: str | None
-    pulled: bool
+    cloned_path: Annotated[str, describe("The repository's folder in the session's workspace.", "shop")]
+    branch: Annotated[str, describe("The branch that is checked out.", "main")]
+    was_cloned: Annotated[bool, describe("Whether it was cloned, false if it was there already.", True)]
+    commit: Annotated[str | None, describe("The branch's tip; null before its first commit.", _SHA)]
+    pulled: Annotated[bool, describe("Whether a repository that was there was fast-forwarded.", False)]
 
 
 class BranchCreated(Result, frozen=True, kw_only=True):
     """The session is on its own branch."""
 
-    branch_name: str
-    session_title: str
-    session_path: str
-    base_branch: str
-    commit: str | None
-    pushed: bool
-    push_error: PushError | None = None
+    branch_name: _BranchName
+    session_title: _SessionTitle
+    session_path: _SessionPath
+    base_branch: _BaseBranch
+    commit: Annotated[str | None, describe("The branch's tip; null before its first commit.", _SHA)]
+    pushed: _Pushed
+    push_error: _PushFailure = None
 
 
 class Committed(Result, frozen=True, kw_only=True):
     """The branch's tip after the job, and what the new commit changed."""
 
-    commit_hash: str | None
-    commit_message: str
-    branch: str
-    pushed: bool
-    files_changed: int
-    insertions: int
-    deletions: int
-    push_error: PushError | None = None
-    skipped: bool = False
-    reason: str | None = None
+    commit_hash: Annotated[str | None, describe("The branch's tip; null before its first commit.", _SHA)]
+    commit_message: Annotated[str, describe("The whole message of that commit.", "Fix the login form\n")]
+    branch: Annotated[str, describe("The branch that is checked out.", _BRANCH)]
+    pushed: _Pushed
+    files_changed: Annotated[int, describe("How many files the new commit changes.", 3)]
+    insertions: Annotated[int, describe("How many lines it adds.", 40)]
+    deletions: Annotated[int, describe("How many lines it removes.", 2)]
+    push_error: _PushFailure = None
+    skipped: Annotated[bool, describe("Whether there was nothing to commit and nothing to push.", False)] = (
+        False
+    )
+    reason: Annotated[
+        str | None, describe("Why it was skipped.", "Nothing has changed, and everything is pushed")
+    ] = None
 
 
 class SessionInitialised(Cloned, frozen=True, kw_only=True):
     """A cloned repository, on its own branch."""
 
-    branch_name: str
-    session_title: str
-    session_path: str
-    base_branch: str
-    pushed: bool
-    push_error: PushError | None = None
+    branch_name: _BranchName
+    session_title: _SessionTitle
+    session_path: _SessionPath
+    base_branch: _BaseBranch
+    pushed: _Pushed
+    push_error: _PushFailure = None
 
 
 class BranchTip(Result, frozen=True, kw_only=True):
     """A branch and the commit it is at."""
 
-    ref: str
-    sha: str
+    ref: Annotated[str, describe("The branch's name.", "main")]
+    sha: Annotated[str, describe("The commit that it is at.", _SHA)]
 
 
 class PullRequestOpened(Result, frozen=True, kw_only=True):
     """The pull request as it was opened; `mergeable` is null until GitHub knows."""
 
-    number: int
-    title: str
-    state: str
-    html_url: str
-    head: BranchTip
-    base: BranchTip
-    mergeable: bool | None
-    merged: bool
+    number: _Number
+    title: Annotated[str, describe("The pull request's title.", "Add a dark mode toggle")]
+    state: Annotated[str, describe("The forge's word for its state.", "open")]
+    html_url: _Link
+    head: Annotated[BranchTip, describe("The branch that is to be merged.", BranchTip(ref=_BRANCH, sha=_SHA))]
+    base: Annotated[BranchTip, describe("The branch to merge into.", BranchTip(ref="main", sha=_SHA))]
+    mergeable: Annotated[
+        bool | None, describe("Whether the branches merge without a conflict; null until it is known.", True)
+    ]
+    merged: _Merged
 
 
 class PullRequestMerged(Result, frozen=True, kw_only=True):
     """The pull request is merged, by this job or before it; `sha` is the merge commit."""
 
-    merged: bool
-    sha: str | None
-    message: str
+    merged: _Merged
+    sha: _MergeCommit
+    message: Annotated[str, describe("What the forge says of it.", "Pull Request successfully merged")]
 
 
 class PullRequestLink(Result, frozen=True, kw_only=True):
     """Which pull request it is."""
 
-    number: int
-    html_url: str
+    number: _Number
+    html_url: _Link
 
 
 class BaseMerged(Result, frozen=True, kw_only=True):
     """The branch contains its base; `sha` is the branch's tip."""
 
-    sha: str
-    message: str
+    sha: Annotated[str, describe("The branch's tip.", _SHA)]
+    message: Annotated[str, describe("How it came to contain its base.", "Already up to date")]
 
 
 class BranchMerged(Result, frozen=True, kw_only=True):
     """The base contains the branch; `sha` is the merge commit."""
 
-    merged: bool
-    sha: str | None
+    merged: _Merged
+    sha: _MergeCommit
 
 
 class PullRequestFinished(Result, frozen=True, kw_only=True):
@@ -126,46 +164,75 @@ class PullRequestFinished(Result, frozen=True, kw_only=True):
     `mergeBase` is null if it was merged before this job.
     """
 
-    step: Literal["pr_merged", "branch_deleted"]
-    pr: PullRequestLink
-    merge_base: BaseMerged | None
-    merge_pr: BranchMerged
+    step: Annotated[
+        Literal["pr_merged", "branch_deleted"], describe("The last step that was achieved.", "branch_deleted")
+    ]
+    pr: Annotated[
+        PullRequestLink,
+        describe(
+            "The pull request.", PullRequestLink(number=42, html_url="https://github.com/acme/shop/pull/42")
+        ),
+    ]
+    merge_base: Annotated[
+        BaseMerged | None,
+        describe(
+            "The base in the branch; null if the pull request was merged before this job.",
+            BaseMerged(sha=_SHA, message="Already up to date"),
+        ),
+    ]
+    merge_pr: Annotated[
+        BranchMerged, describe("The branch in its base.", BranchMerged(merged=True, sha=_SHA))
+    ]
 
 
 class Build(Struct, rename="camel", frozen=True):
-    """What image this worker runs."""
+    """The image that this worker runs."""
 
-    commit_sha: str
-    timestamp: str
-    image_tag: str
+    commit_sha: Annotated[str, describe("The commit that it was built from.", _SHA)]
+    timestamp: Annotated[str, describe("When it was built, as the build says.", "2026-01-31T09:00:00Z")]
+    image_tag: Annotated[str, describe("The image's tag.", "0.1.0")]
 
 
 class Health(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
     """The answer of `GET /health`; `warning` says what an operator should know."""
 
-    status: Literal["ok"] = msgspec.field(default_factory=lambda: "ok")
-    service: str = msgspec.field(default_factory=lambda: SOURCE)
+    status: Annotated[Literal["ok"], describe("The process is alive.", "ok")] = msgspec.field(
+        default_factory=lambda: "ok"
+    )
+    service: Source = msgspec.field(default_factory=lambda: SOURCE)
     worker_status: WorkerStatus
-    container_id: str
-    version: str
-    build: Build
-    timestamp: str
-    warning: str | None = None
+    container_id: _ContainerId
+    version: Annotated[str, describe("The service's version.", "0.1.0")]
+    build: Annotated[
+        Build,
+        describe(
+            "The image; each is `unknown` outside of one.", Build(_SHA, "2026-01-31T09:00:00Z", "0.1.0")
+        ),
+    ]
+    timestamp: Timestamp
+    warning: Annotated[
+        str | None,
+        describe("What an operator should know, absent if nothing.", "no session store is configured"),
+    ] = None
 
 
 class Status(Struct, rename="camel", frozen=True, kw_only=True):
     """The answer of `GET /status`."""
 
     status: WorkerStatus
-    active_operation: str | None
-    container_id: str
-    timestamp: str
+    active_operation: Annotated[
+        str | None, describe("The operation of the job at work; null when idle.", "commit-and-push")
+    ]
+    container_id: _ContainerId
+    timestamp: Timestamp
 
 
 class RefusalBody(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
     """Why no job was started; `retry_after` is in seconds."""
 
-    error: str
-    message: str
-    container_id: str
-    retry_after: int | None = None
+    error: Annotated[str, describe("The refusal's code.", "busy")]
+    message: Annotated[str, describe("The reason, for a person.", "this worker has a job")]
+    container_id: _ContainerId
+    retry_after: Annotated[
+        int | None, describe("Seconds until it is worth asking again, absent if it never is.", 1)
+    ] = None

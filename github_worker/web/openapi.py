@@ -44,7 +44,10 @@ def description() -> bytes:
                 "schemas": _schemas(),
                 "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             },
-            "x-error-codes": {code: {"retryable": error.retryable} for code, error in job_errors().items()},
+            "x-error-codes": {
+                code: {"description": error.__doc__, "retryable": error.retryable}
+                for code, error in job_errors().items()
+            },
         }
     )
 
@@ -63,14 +66,18 @@ def _post(kind: type[Request]) -> Json:
 def _stream(kind: type[Request]) -> Json:
     events = [_ref(event) for event in get_args(AnyEvent) if event.__name__ != "Completed"]
     schema = {
-        "description": "the JSON of each `data:` line; the last one is `completed` or `error`",
+        "description": "The JSON of each `data:` line; the last one is `completed` or `error`",
         "anyOf": [*events, {"allOf": [_named("Completed"), _ref(kind.result), _data(kind)]}],
     }
     return {"description": "the job's events", "content": _content("text/event-stream", schema)}
 
 
 def _data(kind: type[Request]) -> Json:
-    return {"type": "object", "properties": {"data": _ref(kind.result)}}
+    """Return the schema of a `completed` event's `data`, with an example made of its fields'."""
+    fields = _schemas()[kind.result.__name__]["properties"]
+    example = {name: field["examples"][0] for name, field in fields.items()}
+    data = {"description": "The job's result, by itself.", "examples": [example]} | _ref(kind.result)
+    return {"type": "object", "properties": {"data": data}}
 
 
 def _refusals() -> list[type[Refusal]]:
@@ -98,14 +105,27 @@ def _get(name: str, summary: str, schema: Json) -> Json:
     return {"get": {"operationId": name, "summary": summary, "responses": {"200": answer}}}
 
 
+@cache
 def _schemas() -> Json:
     kinds = [AnyEvent, Health, Status, RefusalBody, *REQUESTS.values()]
     kinds += [kind.result for kind in REQUESTS.values()]
     _, schemas = msgspec.json.schema_components(kinds, schema_hook=_secret, ref_template=_REF)
+    for event in get_args(AnyEvent):
+        tag = {"description": "The kind of event.", "examples": [event.__struct_config__.tag]}
+        schemas[event.__name__]["properties"]["type"] |= tag
+    for schema in schemas.values():
+        schema["properties"] = {name: _lift(field) for name, field in schema["properties"].items()}
     for kind in REQUESTS.values():
         schemas[kind.__name__] = _with_both_names(schemas[kind.__name__])
     schemas["Failed"]["properties"]["code"]["enum"] = list(job_errors())
     return schemas
+
+
+def _lift(field: Json) -> Json:
+    """Describe a field that may be null as what it is otherwise."""
+    if "description" in field:
+        return field
+    return {name: field["anyOf"][0].pop(name) for name in ("description", "examples")} | field
 
 
 def _with_both_names(schema: Json) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -43,10 +44,36 @@ def test_every_endpoint_is_described_with_its_refusals(description: dict[str, An
 
 
 def test_it_lists_the_error_codes(description: dict[str, Any]) -> None:
-    """Every code of a stream's error is there, and whether to try again."""
+    """Every code of a stream's error is there with its sentence, and whether to try again."""
     assert description["x-error-codes"] == {
-        code: {"retryable": error.retryable} for code, error in job_errors().items()
+        code: {"description": error.__doc__, "retryable": error.retryable}
+        for code, error in job_errors().items()
     }
+    assert all(error["description"].endswith(".") for error in description["x-error-codes"].values())
+
+
+def properties(part: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each property of the schemas in a part of the description, and where it is."""
+    if isinstance(part, dict):
+        yield from ((f"{path}/{name}", field) for name, field in part.get("properties", {}).items())
+    children = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for name, child in children:
+        yield from properties(child, f"{path}/{name}")
+
+
+def test_every_property_has_a_sentence_and_an_example(description: dict[str, Any]) -> None:
+    """Each example is a value that the property takes."""
+    fields = dict(properties(description))
+    assert len(fields) > 190
+    assert {path for path, field in fields.items() if not field.get("description", "").endswith(".")} == set()
+    assert {path for path, field in fields.items() if not field.get("examples")} == set()
+    wrong = {
+        path
+        for path, field in fields.items()
+        for example in field["examples"]
+        if not validator(description, field).is_valid(example)
+    }
+    assert wrong == set()
 
 
 @pytest.mark.parametrize("operation", VALID)
