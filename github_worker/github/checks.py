@@ -1,4 +1,4 @@
-"""Which checks of a commit are still awaited, and which have failed."""
+"""The checks of a commit: those that are still awaited, and those that have failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from github_worker.github.responses import Branch, CheckRun, CommitStatus, Rule
 
-State = Literal["pending", "passed", "failed"]
+CheckState = Literal["pending", "passed", "failed"]
 _PASSED = {"success", "neutral", "skipped"}  # what GitHub takes for a pass of a required check
 
 
@@ -17,30 +17,30 @@ class Check(Struct, frozen=True):
     """A check run or a commit status."""
 
     name: str
-    state: State
+    state: CheckState
 
 
-class Outlook(Struct, frozen=True):
+class CheckSummary(Struct, frozen=True):
     """The names of the checks that count and have not passed."""
 
     pending: list[str]
     failed: list[str]
 
 
-def of_run(run: CheckRun) -> Check:
+def read_run(run: CheckRun) -> Check:
     """Read a check run."""
     if run.status != "completed":
         return Check(run.name, "pending")
     return Check(run.name, "passed" if run.conclusion in _PASSED else "failed")
 
 
-def of_status(status: CommitStatus) -> Check:
+def read_status(status: CommitStatus) -> Check:
     """Read a commit status."""
-    states: dict[str, State] = {"success": "passed", "pending": "pending"}
+    states: dict[str, CheckState] = {"success": "passed", "pending": "pending"}
     return Check(status.context, states.get(status.state, "failed"))
 
 
-def required(branch: Branch, rules: Iterable[Rule]) -> set[str]:
+def collect_required(branch: Branch, rules: Iterable[Rule]) -> set[str]:
     """Return the checks that a branch's protection and its rules require."""
     protection = branch.protection.required_status_checks
     names = set(protection.contexts if protection else ())
@@ -50,12 +50,12 @@ def required(branch: Branch, rules: Iterable[Rule]) -> set[str]:
     return names
 
 
-def outlook(checks: Iterable[Check], required: set[str]) -> Outlook:
-    """Judge the required checks, which are pending until they are there; without any, all that are."""
-    found = list(checks)
-    counted = [check for check in found if not required or check.name in required]
-    absent = required - {check.name for check in found}
-    return Outlook(
-        pending=sorted({check.name for check in counted if check.state == "pending"} | absent),
-        failed=sorted({check.name for check in counted if check.state == "failed"}),
+def summarize(checks: Iterable[Check], required: set[str]) -> CheckSummary:
+    """Sum up the required checks, pending until they are there, or all checks where none is required."""
+    present = list(checks)
+    relevant = [check for check in present if not required or check.name in required]
+    absent = required - {check.name for check in present}
+    return CheckSummary(
+        pending=sorted({check.name for check in relevant if check.state == "pending"} | absent),
+        failed=sorted({check.name for check in relevant if check.state == "failed"}),
     )

@@ -1,4 +1,4 @@
-"""What GitHub's refusals mean: its statuses and sentences as errors of the contract."""
+"""GitHub's refusals as errors of the contract, by their statuses and sentences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from github_worker.errors import (
 from github_worker.github.responses import ApiResponse
 from github_worker.redaction import scrub
 
-_LONGEST = 500  # characters of GitHub's sentence that are passed on
+_MAX_SENTENCE = 500  # characters of GitHub's sentence that are passed on
 
 
 class BaseMoved(PullRequestNotMergeable):
@@ -60,60 +60,61 @@ _BY_SENTENCE: tuple[tuple[int, re.Pattern[str], type[JobError]], ...] = (
 )
 
 
-def refusal(answer: ApiResponse, errors: Mapping[int, type[JobError]], subject: str) -> JobError:
-    """Return the error that `answer` is, in GitHub's own words; `subject` begins its message."""
-    said = sentence(answer)
+def translate_refusal(response: ApiResponse, errors: Mapping[int, type[JobError]], subject: str) -> JobError:
+    """Return the error that a response stands for, in GitHub's own words; `subject` begins its message."""
+    sentence = read_sentence(response)
     for status, pattern, kind in _BY_SENTENCE:
-        if status == answer.status and pattern.search(said):
-            return kind(f"{subject}: {said}")
-    kind = errors.get(answer.status) or _BY_STATUS.get(answer.status, PermissionDenied)
-    return kind(f"{subject}: {said}{_needed(answer)}")
+        if status == response.status and pattern.search(sentence):
+            return kind(f"{subject}: {sentence}")
+    kind = errors.get(response.status) or _BY_STATUS.get(response.status, PermissionDenied)
+    return kind(f"{subject}: {sentence}{_name_missing_permission(response)}")
 
 
-def sentence(answer: ApiResponse) -> str:
-    """Return what GitHub says, with its details, on one line and without secrets."""
+def read_sentence(response: ApiResponse) -> str:
+    """Return GitHub's message, with its details, on one line and without secrets."""
     try:
-        body = msgspec.json.decode(answer.content, type=_Body)
+        body = msgspec.json.decode(response.content, type=_Body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         body = _Body()
-    said = ": ".join(filter(None, [body.message, "; ".join(_details(body))]))
-    return scrub(" ".join(said.split()))[:_LONGEST] or f"GitHub answered with status {answer.status}"
+    sentence = ": ".join(filter(None, [body.message, "; ".join(_list_details(body))]))
+    sentence = scrub(" ".join(sentence.split()))[:_MAX_SENTENCE]
+    return sentence or f"GitHub answered with status {response.status}"
 
 
-def _details(body: _Body) -> Iterator[str]:
+def _list_details(body: _Body) -> Iterator[str]:
     for detail in [body.errors] if isinstance(body.errors, str) else body.errors:
         yield detail if isinstance(detail, str) else detail.message or f"{detail.field} {detail.code}"
 
 
-def _needed(answer: ApiResponse) -> str:
-    """Say what the token lacks: X-Accepted-GitHub-Permissions, or the scopes of a classic token."""
-    if answer.status != 403:
+def _name_missing_permission(response: ApiResponse) -> str:
+    """Name the permission that the token lacks, or the scopes where it is a classic one."""
+    if response.status != 403:
         return ""
-    if permissions := answer.headers.get("x-accepted-github-permissions"):
+    if permissions := response.headers.get("x-accepted-github-permissions"):
         return f" (the token needs {permissions})"
-    if scopes := answer.headers.get("x-accepted-oauth-scopes"):
-        held = answer.headers.get("x-oauth-scopes") or "none"
-        return f" (the token needs one of the scopes {scopes}; it has {held})"
+    if accepted := response.headers.get("x-accepted-oauth-scopes"):
+        scopes_of_token = response.headers.get("x-oauth-scopes") or "none"
+        return f" (the token needs one of the scopes {accepted}; it has {scopes_of_token})"
     return ""
 
 
-_UNSAID = 60.0  # seconds: "wait for at least one minute"
-_LEAST = 1.0  # seconds: all of GitHub's times are in whole ones
+_DEFAULT_PAUSE = 60.0  # seconds: "wait for at least one minute"
+_MIN_PAUSE = 1.0  # seconds: all of GitHub's times are in whole ones
 
 
-def limit_pause(answer: ApiResponse, now: float) -> float | None:
-    """Return the seconds to wait before asking again, or None where `answer` is about no limit.
+def read_limit_pause(response: ApiResponse, now: float) -> float | None:
+    """Return the seconds to wait before asking again, or None where the response is about no limit.
 
     `now` is in seconds since the epoch.
     """
-    if answer.status not in {403, 429}:
+    if response.status not in {403, 429}:
         return None
-    retry_after = answer.headers.get("retry-after", "")
+    retry_after = response.headers.get("retry-after", "")
     if retry_after.isdecimal():
-        return max(float(retry_after), _LEAST)
-    reset = answer.headers.get("x-ratelimit-reset", "")
-    if answer.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
-        return max(float(reset) - now, 0.0) + _LEAST
-    if answer.status == 429 or "rate limit" in sentence(answer):
-        return _UNSAID
+        return max(float(retry_after), _MIN_PAUSE)
+    reset = response.headers.get("x-ratelimit-reset", "")
+    if response.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
+        return max(float(reset) - now, 0.0) + _MIN_PAUSE
+    if response.status == 429 or "rate limit" in read_sentence(response):
+        return _DEFAULT_PAUSE
     return None

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from github_worker.contract import MergeMethod, PullRequestMerged
 from github_worker.errors import MergeConflict, PullRequestNotMergeable
-from github_worker.github.checks import outlook
+from github_worker.github.checks import summarize
 from github_worker.github.client import Repository
 from github_worker.github.errors import BaseMoved, HeadMoved, MethodRefused
 from github_worker.github.requests import MergeOptions
@@ -30,13 +30,13 @@ async def wait_until_mergeable(
     polls = 0
     while True:
         report("waiting_mergeable", reason)
-        pull_request = await repository.pull_request(number)
-        if pull_request.merged:
+        pull_request = await repository.get_pull_request(number)
+        if pull_request.is_merged:
             return pull_request
-        waiting_for = _undecided(pull_request, outdated)
+        waiting_for = _find_open_question(pull_request, outdated)
         if waiting_for is None:
-            _check(pull_request)
-            waiting_for = await _awaited_checks(repository, pull_request, required)
+            _require_mergeable(pull_request)
+            waiting_for = await _find_pending_checks(repository, pull_request, required)
         if waiting_for is None:
             return pull_request
         reason = f"#{number} waits for {waiting_for}"
@@ -44,7 +44,7 @@ async def wait_until_mergeable(
         await repository.github.pause(_POLLS.pause(polls), reason)
 
 
-def _undecided(pull_request: PullRequest, outdated: str | None) -> str | None:
+def _find_open_question(pull_request: PullRequest, outdated: str | None) -> str | None:
     if pull_request.state == "closed":
         return None
     if pull_request.head.sha == outdated:
@@ -52,7 +52,7 @@ def _undecided(pull_request: PullRequest, outdated: str | None) -> str | None:
     return "GitHub to find out whether it can be merged" if pull_request.mergeable is None else None
 
 
-def _check(pull_request: PullRequest) -> None:
+def _require_mergeable(pull_request: PullRequest) -> None:
     number = pull_request.number
     if pull_request.state == "closed":
         raise PullRequestNotMergeable(f"#{number} was closed")
@@ -62,15 +62,15 @@ def _check(pull_request: PullRequest) -> None:
         raise PullRequestNotMergeable(f"#{number} cannot be merged: it is {pull_request.mergeable_state}")
 
 
-async def _awaited_checks(
+async def _find_pending_checks(
     repository: Repository, pull_request: PullRequest, required: set[str] | None
 ) -> str | None:
     if required is None:
         return None
-    found = outlook(await repository.checks(pull_request.head.sha), required)
-    if found.failed:
-        raise PullRequestNotMergeable(f"#{pull_request.number}: checks failed: {', '.join(found.failed)}")
-    return f"checks: {', '.join(found.pending)}" if found.pending else None
+    summary = summarize(await repository.list_checks(pull_request.head.sha), required)
+    if summary.failed:
+        raise PullRequestNotMergeable(f"#{pull_request.number}: checks failed: {', '.join(summary.failed)}")
+    return f"checks: {', '.join(summary.pending)}" if summary.pending else None
 
 
 async def merge(
@@ -78,7 +78,7 @@ async def merge(
 ) -> PullRequestMerged:
     """Merge a pull request, if `sha` is given only that head of it.
 
-    Raise PullRequestNotMergeable or MergeConflict; what passes by itself is tried again first.
+    Raise PullRequestNotMergeable or MergeConflict; a refusal that passes by itself is tried again first.
     """
     for failures in range(1, _MERGES.tries):
         try:
@@ -86,7 +86,7 @@ async def merge(
         except MethodRefused as error:
             if options.method is not None:
                 raise
-            options = structs.replace(options, method=await _other_method(repository, error))
+            options = structs.replace(options, method=await _choose_other_method(repository, error))
         except (BaseMoved, HeadMoved) as error:
             if sha is not None and isinstance(error, HeadMoved):
                 raise
@@ -97,31 +97,31 @@ async def merge(
 async def _merge_once(
     repository: Repository, number: int, options: MergeOptions, sha: str | None
 ) -> PullRequestMerged:
-    pull_request = await repository.pull_request(number)
-    if pull_request.merged:
-        return merged_before(pull_request)
+    pull_request = await repository.get_pull_request(number)
+    if pull_request.is_merged:
+        return report_earlier_merge(pull_request)
     if pull_request.state == "closed":
         raise PullRequestNotMergeable(f"#{number} is closed")
     try:
         merge = await repository.merge(number, sha or pull_request.head.sha, options)
     except (PullRequestNotMergeable, MergeConflict):
-        # so it is when the answer to a merge is lost, and it is asked for again
-        pull_request = await repository.pull_request(number)
-        if not pull_request.merged:
+        # a merge whose response was lost is refused when it is asked for again
+        pull_request = await repository.get_pull_request(number)
+        if not pull_request.is_merged:
             raise
-        return merged_before(pull_request)
+        return report_earlier_merge(pull_request)
     return PullRequestMerged(merged=True, sha=merge.sha, message=merge.message)
 
 
-async def _other_method(repository: Repository, error: MethodRefused) -> MergeMethod:
-    for method in await repository.merge_methods():
+async def _choose_other_method(repository: Repository, error: MethodRefused) -> MergeMethod:
+    for method in await repository.list_merge_methods():
         if method != "merge":
             return method
     raise error
 
 
-def merged_before(pull_request: PullRequest) -> PullRequestMerged:
-    """Report a pull request that was merged before."""
+def report_earlier_merge(pull_request: PullRequest) -> PullRequestMerged:
+    """Return the result for a pull request that was merged before."""
     return PullRequestMerged(
         merged=True, sha=pull_request.merge_commit_sha, message=f"#{pull_request.number} is merged already"
     )

@@ -27,8 +27,8 @@ class FullName(NamedTuple):
 class ApiRequest(Struct, frozen=True, kw_only=True):
     """A request; `purpose` says what it does, to a person.
 
-    `statuses` are answers, others are refusals, for which `errors` may name the class. `repeatable` says
-    that sending it twice does what sending it once does.
+    Other `statuses` than these are refusals, for which `errors` may name the class. `repeatable` says that
+    sending it twice does the same as sending it once.
     """
 
     purpose: str
@@ -42,16 +42,16 @@ class ApiRequest(Struct, frozen=True, kw_only=True):
 
 
 class MergeOptions(Struct, frozen=True, kw_only=True):
-    """How to merge a pull request; GitHub decides what is not given."""
+    """The way to merge a pull request; GitHub decides what is not given."""
 
     method: MergeMethod | None = None
     title: str | None = None
     text: str | None = None
 
 
-def repository(name: FullName) -> ApiRequest:
+def get_repository(name: FullName) -> ApiRequest:
     """Ask about the repository itself."""
-    return ApiRequest(purpose=f"Asking for {name}", method="GET", path=_path(name))
+    return ApiRequest(purpose=f"Asking for {name}", method="GET", path=_repository_path(name))
 
 
 def list_pull_requests(name: FullName, *, state: str, base: str, head: str | None, count: int) -> ApiRequest:
@@ -60,7 +60,10 @@ def list_pull_requests(name: FullName, *, state: str, base: str, head: str | Non
     if head is not None:
         query["head"] = f"{name.owner}:{head}"
     return ApiRequest(
-        purpose=f"Listing the pull requests of {name}", method="GET", path=f"{_path(name)}/pulls", query=query
+        purpose=f"Listing the pull requests of {name}",
+        method="GET",
+        path=f"{_repository_path(name)}/pulls",
+        query=query,
     )
 
 
@@ -71,17 +74,17 @@ def open_pull_request(
     return ApiRequest(
         purpose=f"Opening a pull request from {head} into {base} in {name}",
         method="POST",
-        path=f"{_path(name)}/pulls",
+        path=f"{_repository_path(name)}/pulls",
         body={"title": title, "head": head, "base": base, "body": body, "draft": draft},
         statuses=frozenset({201}),
         repeatable=False,
     )
 
 
-def pull_request(name: FullName, number: int) -> ApiRequest:
+def get_pull_request(name: FullName, number: int) -> ApiRequest:
     """Ask for one pull request; this also makes GitHub find out whether it can be merged."""
     return ApiRequest(
-        purpose=f"Asking for {name}#{number}", method="GET", path=f"{_path(name)}/pulls/{number}"
+        purpose=f"Asking for {name}#{number}", method="GET", path=f"{_repository_path(name)}/pulls/{number}"
     )
 
 
@@ -96,7 +99,7 @@ def merge_pull_request(name: FullName, number: int, sha: str, options: MergeOpti
     return ApiRequest(
         purpose=f"Merging {name}#{number}",
         method="PUT",
-        path=f"{_path(name)}/pulls/{number}/merge",
+        path=f"{_repository_path(name)}/pulls/{number}/merge",
         body={key: value for key, value in body.items() if value is not None},
         errors={405: PullRequestNotMergeable, 409: MergeConflict, 422: PullRequestNotMergeable},
     )
@@ -107,7 +110,7 @@ def merge_branch(name: FullName, *, into: str, source: str) -> ApiRequest:
     return ApiRequest(
         purpose=f"Merging {source} into {into} in {name}",
         method="POST",
-        path=f"{_path(name)}/merges",
+        path=f"{_repository_path(name)}/merges",
         body={"base": into, "head": source},
         statuses=frozenset({201, 204}),
         errors={404: BranchNotFound, 409: MergeConflict},
@@ -119,14 +122,14 @@ def compare(name: FullName, *, base: str, head: str) -> ApiRequest:
     return ApiRequest(
         purpose=f"Comparing {head} with {base} in {name}",
         method="GET",
-        path=f"{_path(name)}/compare/{_quoted(base)}...{_quoted(head)}",
+        path=f"{_repository_path(name)}/compare/{_quote_branch(base)}...{_quote_branch(head)}",
         errors={404: BranchNotFound},
     )
 
 
-def branch_tip(name: FullName, branch: str) -> ApiRequest:
+def get_branch_tip(name: FullName, branch: str) -> ApiRequest:
     """Ask where a branch is; 404 says that it is not, 409 that the repository is empty."""
-    path = f"{_path(name)}/git/ref/heads/{_quoted(branch)}"
+    path = f"{_repository_path(name)}/git/ref/heads/{_quote_branch(branch)}"
     return ApiRequest(
         purpose=f"Asking for the branch {branch} of {name}",
         method="GET",
@@ -140,15 +143,15 @@ def delete_branch(name: FullName, branch: str) -> ApiRequest:
     return ApiRequest(
         purpose=f"Deleting the branch {branch} of {name}",
         method="DELETE",
-        path=f"{_path(name)}/git/refs/heads/{_quoted(branch)}",
+        path=f"{_repository_path(name)}/git/refs/heads/{_quote_branch(branch)}",
         statuses=frozenset({204}),
         errors={404: BranchNotFound},
     )
 
 
-def check_runs(name: FullName, sha: str, page: int) -> ApiRequest:
+def list_check_runs(name: FullName, sha: str, page: int) -> ApiRequest:
     """Ask for a commit's checks."""
-    path = f"{_path(name)}/commits/{sha}/check-runs"
+    path = f"{_repository_path(name)}/commits/{sha}/check-runs"
     return ApiRequest(
         purpose=f"Asking for the checks of {sha} in {name}",
         method="GET",
@@ -157,9 +160,9 @@ def check_runs(name: FullName, sha: str, page: int) -> ApiRequest:
     )
 
 
-def commit_status(name: FullName, sha: str) -> ApiRequest:
+def get_commit_status(name: FullName, sha: str) -> ApiRequest:
     """Ask for a commit's statuses, which are the older kind of check."""
-    path = f"{_path(name)}/commits/{sha}/status"
+    path = f"{_repository_path(name)}/commits/{sha}/status"
     return ApiRequest(
         purpose=f"Asking for the statuses of {sha} in {name}",
         method="GET",
@@ -168,9 +171,9 @@ def commit_status(name: FullName, sha: str) -> ApiRequest:
     )
 
 
-def branch(name: FullName, branch: str) -> ApiRequest:
+def get_branch(name: FullName, branch: str) -> ApiRequest:
     """Ask for a branch and its protection."""
-    path = f"{_path(name)}/branches/{_quoted(branch)}"
+    path = f"{_repository_path(name)}/branches/{_quote_branch(branch)}"
     return ApiRequest(
         purpose=f"Asking for the branch {branch} of {name}",
         method="GET",
@@ -179,9 +182,9 @@ def branch(name: FullName, branch: str) -> ApiRequest:
     )
 
 
-def branch_rules(name: FullName, branch: str) -> ApiRequest:
+def list_branch_rules(name: FullName, branch: str) -> ApiRequest:
     """Ask for the rules of a branch; a GitHub Enterprise before 3.11 has none, and says 404."""
-    path = f"{_path(name)}/rules/branches/{_quoted(branch)}"
+    path = f"{_repository_path(name)}/rules/branches/{_quote_branch(branch)}"
     return ApiRequest(
         purpose=f"Asking for the rules of the branch {branch} of {name}",
         method="GET",
@@ -191,9 +194,9 @@ def branch_rules(name: FullName, branch: str) -> ApiRequest:
     )
 
 
-def _path(name: FullName) -> str:
+def _repository_path(name: FullName) -> str:
     return f"/repos/{quote(name.owner, safe='')}/{quote(name.name, safe='')}"
 
 
-def _quoted(branch: str) -> str:
+def _quote_branch(branch: str) -> str:
     return quote(branch, safe="/")

@@ -1,4 +1,4 @@
-"""What GitHub answers: the fields of its REST API that this service reads."""
+"""GitHub's responses: the fields of its REST API that this service reads."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Kind = TypeVar("Kind")
 
 
 class ApiResponse(Struct, frozen=True):
-    """An answer as it came; the names of its headers are in lower case."""
+    """A response as it came; the names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     content: bytes
 
-    def decoded(self, kind: type[Kind]) -> Kind:
+    def decode(self, kind: type[Kind]) -> Kind:
         """Read the body as a `kind`; raise RemoteUnavailable when it is none, as a proxy's page is."""
         try:
             return msgspec.json.decode(self.content, type=kind)
@@ -57,18 +57,18 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     mergeable_state: str = "unknown"
 
     @property
-    def merged(self) -> bool:
+    def is_merged(self) -> bool:
         """Whether it is merged."""
         return self.merged_at is not None
 
-    def of(self, head: str) -> bool:
-        """Tell whether it is for the branch `head` of the repository itself, not of a fork's."""
+    def is_from(self, head: str) -> bool:
+        """Tell whether it is from the branch `head` of the repository itself, not of a fork's."""
         same = self.head.repo is None or self.base.repo is None or self.head.repo == self.base.repo
         return self.head.ref == head and same
 
 
 class Merge(Struct, frozen=True):
-    """What merging a pull request made."""
+    """The commit that merging a pull request made."""
 
     sha: str
     message: str
@@ -97,7 +97,7 @@ class ChangedFile(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """What a branch has that another has not."""
+    """The commits and files of a branch that another has not."""
 
     ahead_by: int
     commits: list[Commit]
@@ -115,7 +115,7 @@ class Ref(Struct, frozen=True):
 
 
 class MergeSettings(Struct, frozen=True):
-    """How a repository lets pull requests be merged; left out for a token that may not write."""
+    """The ways of merging that a repository allows; left out for a token that may not write."""
 
     allow_merge_commit: bool = True
     allow_squash_merge: bool = True
@@ -159,7 +159,7 @@ class _Protection(Struct, frozen=True):
 
 
 class Branch(Struct, frozen=True):
-    """A branch and what its protection requires."""
+    """A branch and the checks that its protection requires."""
 
     protection: _Protection = _Protection()
 

@@ -22,14 +22,14 @@ from github_worker.contract import (
 from github_worker.errors import BranchNotFound, JobError
 from github_worker.github.client import Repository, open_github
 from github_worker.github.errors import HeadMoved
-from github_worker.github.merging import merge, merged_before, wait_until_mergeable
+from github_worker.github.merging import merge, report_earlier_merge, wait_until_mergeable
 from github_worker.github.requests import MergeOptions
 from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.pull_request import open_pull_request, resolve_target
 
-_MOVES = 5  # of the branch's head while it is merged
+_MAX_MOVES = 5  # of the branch's head while it is merged
 
 
 async def auto_pull_request(
@@ -38,34 +38,34 @@ async def auto_pull_request(
     """Find or open the branch's pull request, bring it up to date, merge it, delete the branch."""
     name, branch = await resolve_target(request, services, report)
     achieved: dict[str, Any] = {}
-    with _telling(achieved):
+    with _add_to_errors(achieved):
         async with open_github(services.settings, request.access_token, report) as github:
             repository = Repository(github, name)
-            pull_request = await _found_or_opened(repository, branch, request, services, report)
+            pull_request = await _find_or_open(repository, branch, request, services, report)
             link = PullRequestLink(number=pull_request.number, html_url=pull_request.html_url)
             achieved |= {"step": report.stage, "pr": to_builtins(link)}
 
             base_merged = None
-            if pull_request.merged:
-                merged = merged_before(pull_request)
+            if pull_request.is_merged:
+                merge_result = report_earlier_merge(pull_request)
             else:
                 base_merged = await _merge_base(repository, pull_request, report)
                 achieved |= {"step": report.stage, "mergeBase": to_builtins(base_merged)}
-                merged = await _merge(repository, pull_request, base_merged.sha, request, report)
-            report("pr_merged", merged.message)
+                merge_result = await _merge(repository, pull_request, base_merged.sha, request, report)
+            report("pr_merged", merge_result.message)
 
-            deleted = await _delete_branch(repository, pull_request, report)
+            is_deleted = await _delete_branch(repository, pull_request, report)
     return PullRequestFinished(
-        step="branch_deleted" if deleted else "pr_merged",
+        step="branch_deleted" if is_deleted else "pr_merged",
         pr=link,
         merge_base=base_merged,
-        merge_pr=BranchMerged(merged=merged.merged, sha=merged.sha),
+        merge_pr=BranchMerged(merged=merge_result.merged, sha=merge_result.sha),
     )
 
 
 @contextmanager
-def _telling(achieved: dict[str, Any]) -> Iterator[None]:
-    """Add what was achieved to an error."""
+def _add_to_errors(achieved: dict[str, Any]) -> Iterator[None]:
+    """Add what was achieved to the error that ends the block."""
     try:
         yield
     except JobError as error:
@@ -73,28 +73,28 @@ def _telling(achieved: dict[str, Any]) -> Iterator[None]:
         raise
 
 
-async def _found_or_opened(
+async def _find_or_open(
     repository: Repository, branch: str, request: AutoPullRequest, services: Services, report: Report
 ) -> PullRequest:
     report(
         "creating_pr", f"Looking for the pull request from {branch} into {request.base} in {repository.name}"
     )
-    if found := await _found(repository, branch, request.base):
-        report("pr_found", f"Found #{found.number}: {found.html_url}")
-        return found
-    made = await open_pull_request(repository, branch, request, services.namer, report)
-    report("pr_created", f"Opened #{made.number}: {made.html_url}")
-    return made
+    if pull_request := await _find(repository, branch, request.base):
+        report("pr_found", f"Found #{pull_request.number}: {pull_request.html_url}")
+        return pull_request
+    pull_request = await open_pull_request(repository, branch, request, services.namer, report)
+    report("pr_created", f"Opened #{pull_request.number}: {pull_request.html_url}")
+    return pull_request
 
 
-async def _found(repository: Repository, branch: str, base: str) -> PullRequest | None:
+async def _find(repository: Repository, branch: str, base: str) -> PullRequest | None:
     """Return the open pull request, or the one by which all that the branch has was merged."""
-    if found := await repository.find_open(branch, base):
-        return found
-    merged = await repository.find_merged(branch, base)
-    tip = await repository.tip(branch)
-    if merged and tip in (None, merged.head.sha):
-        return merged
+    if pull_request := await repository.find_open(branch, base):
+        return pull_request
+    pull_request = await repository.find_merged(branch, base)
+    tip = await repository.find_tip(branch)
+    if pull_request and tip in (None, pull_request.head.sha):
+        return pull_request
     if tip is None:
         raise BranchNotFound(f"{repository.name} has no branch {branch}")
     return None
@@ -106,33 +106,34 @@ async def _merge_base(repository: Repository, pull_request: PullRequest, report:
     sha = await repository.merge_branch(into=branch, source=base)
     message = f"Merged {base} into {branch}" if sha else f"{branch} is up to date with {base}"
     report("base_merged", message)
-    return BaseMerged(sha=sha or await repository.tip(branch) or pull_request.head.sha, message=message)
+    return BaseMerged(sha=sha or await repository.find_tip(branch) or pull_request.head.sha, message=message)
 
 
 async def _merge(
-    repository: Repository, found: PullRequest, tip: str, request: AutoPullRequest, report: Report
+    repository: Repository, pull_request: PullRequest, tip: str, request: AutoPullRequest, report: Report
 ) -> PullRequestMerged:
-    required = await repository.required_checks(request.base) if request.wait_for_checks else None
-    outdated = found.head.sha if found.head.sha != tip else None
+    required = await repository.list_required_checks(request.base) if request.wait_for_checks else None
+    number, head = pull_request.number, pull_request.head.sha
+    outdated = head if head != tip else None
     moves = 0
     while True:
-        pull_request = await wait_until_mergeable(repository, found.number, outdated, required, report)
-        report("merging_pr", f"Merging #{found.number}")
+        head = (await wait_until_mergeable(repository, number, outdated, required, report)).head.sha
+        report("merging_pr", f"Merging #{number}")
         try:
-            return await merge(repository, found.number, MergeOptions(), pull_request.head.sha)
+            return await merge(repository, number, MergeOptions(), head)
         except HeadMoved:
-            moves, outdated = moves + 1, pull_request.head.sha
-            if moves > _MOVES:
+            moves, outdated = moves + 1, head
+            if moves > _MAX_MOVES:
                 raise
 
 
-async def _delete_branch(repository: Repository, found: PullRequest, report: Report) -> bool:
+async def _delete_branch(repository: Repository, pull_request: PullRequest, report: Report) -> bool:
     """Delete a merged branch, if nothing was added to it, and tell whether it is gone."""
-    branch = found.head.ref
+    branch = pull_request.head.ref
     report("deleting_branch", f"Deleting {branch}")
     try:
-        merged = await repository.pull_request(found.number)
-        tip = await repository.tip(branch)
+        merged = await repository.get_pull_request(pull_request.number)
+        tip = await repository.find_tip(branch)
         if tip not in (None, merged.head.sha):
             report.warning("branch_kept", f"{branch} has commits that were not merged: it is not deleted")
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from github_worker.contract import BranchTip, CreatePullRequest, PullRequestOpened
-from github_worker.github.client import Repository, exists, open_github
+from github_worker.github.client import Repository, exists_error, open_github
 from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
 from github_worker.services import Services
@@ -18,14 +18,14 @@ async def create_pull_request(
     async with open_github(services.settings, request.access_token, report) as github:
         repository = Repository(github, name)
         report("creating_pr", f"Opening a pull request from {head} into {request.base} in {name}")
-        if found := await repository.find_open(head, request.base):
-            raise exists(found)
+        if existing := await repository.find_open(head, request.base):
+            raise exists_error(existing)
         pull_request = await open_pull_request(repository, head, request, services.namer, report)
         report("pr_created", f"Opened #{pull_request.number}: {pull_request.html_url}")
-    return _result(pull_request)
+    return _to_result(pull_request)
 
 
-def _result(pull_request: PullRequest) -> PullRequestOpened:
+def _to_result(pull_request: PullRequest) -> PullRequestOpened:
     return PullRequestOpened(
         number=pull_request.number,
         title=pull_request.title,
@@ -34,5 +34,5 @@ def _result(pull_request: PullRequest) -> PullRequestOpened:
         head=BranchTip(ref=pull_request.head.ref, sha=pull_request.head.sha),
         base=BranchTip(ref=pull_request.base.ref, sha=pull_request.base.sha),
         mergeable=pull_request.mergeable,
-        merged=pull_request.merged,
+        merged=pull_request.is_merged,
     )

@@ -20,6 +20,6 @@ async def merge_pull_request(
     async with open_github(services.settings, request.access_token, report) as github:
         repository = Repository(github, FullName(request.owner, request.repo))
         report("merging_pr", f"Merging {repository.name}#{request.pull_number}")
-        merged = await merge(repository, request.pull_number, options)
-        report("pr_merged", merged.message)
-    return merged
+        result = await merge(repository, request.pull_number, options)
+        report("pr_merged", result.message)
+    return result

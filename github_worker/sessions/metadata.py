@@ -28,20 +28,20 @@ from github_worker.storage import Store
 
 PATH = "workspace/.session-metadata.json"
 _KEY = "githubWorker"
-_RECORDED = ("repositoryOwner", "repositoryName", "branch", "sessionTitle", "sessionPath", "github")
-_KEPT_OUTCOMES = 20
+_RECORDED_FIELDS = ("repositoryOwner", "repositoryName", "branch", "sessionTitle", "sessionPath", "github")
+_MAX_OUTCOMES = 20
 _MAX_BYTES = 16 * 1024 * 1024  # it is read into memory
 
 
 class Github(Struct, frozen=True, rename="camel", kw_only=True):
-    """Which repository the session holds, and in which folder."""
+    """The repository that the session holds, and its folder."""
 
     repo_url: str
     base_branch: str | None = None
     cloned_path: Directory
 
 
-class _Known(Struct, frozen=True, rename="camel", kw_only=True):
+class _KnownFields(Struct, frozen=True, rename="camel", kw_only=True):
     session_path: str | None = None
     repository_owner: str | None = None
     repository_name: str | None = None
@@ -92,7 +92,7 @@ class Metadata:
 
     @property
     def github(self) -> Github | None:
-        """Which repository the session holds."""
+        """The repository that the session holds."""
         return self._known.github
 
     @property
@@ -147,12 +147,12 @@ class Metadata:
         return self._ours.get("request") == _digest(user_request)
 
     def copy_from(self, other: Metadata) -> None:
-        """Take over what `record_clone` and `record_branch` recorded in another version of the session."""
-        self.update(**{name: other._fields[name] for name in _RECORDED if name in other._fields})
+        """Copy what `record_clone` and `record_branch` recorded in another version of the session."""
+        self.update(**{name: other._fields[name] for name in _RECORDED_FIELDS if name in other._fields})
         self._ours["request"] = other._ours.get("request")
 
     def outcome(self, request: Request) -> Mapping[str, Any] | None:
-        """Return what the request's first asking achieved, where that is known."""
+        """Return what the request achieved when it was first made, where that is known."""
         for outcome in self._outcomes():
             if request.request_id and _is_of(outcome, request.request_id, request.operation):
                 result = outcome.get("result")
@@ -162,7 +162,7 @@ class Metadata:
     def remember(self, request_id: str, operation: str, result: Mapping[str, Any]) -> None:
         """Keep an outcome, and forget the oldest ones."""
         outcome = {"requestId": request_id, "operation": operation, "at": _now(), "result": result}
-        self._ours["outcomes"] = [*self._outcomes(), outcome][-_KEPT_OUTCOMES:]
+        self._ours["outcomes"] = [*self._outcomes(), outcome][-_MAX_OUTCOMES:]
 
     def remembers(self, request_id: str, operation: str) -> bool:
         """Tell whether this request's outcome was saved."""
@@ -256,9 +256,9 @@ def _is_of(outcome: Mapping[str, Any], request_id: str, operation: str) -> bool:
     return (outcome.get("requestId"), outcome.get("operation")) == (request_id, operation)
 
 
-def _decode(fields: dict[str, Any]) -> _Known:
+def _decode(fields: dict[str, Any]) -> _KnownFields:
     try:
-        return msgspec.convert(fields, _Known)
+        return msgspec.convert(fields, _KnownFields)
     except msgspec.ValidationError as error:
         raise SessionCorrupt(f"{PATH}: {error}") from None
 

@@ -16,8 +16,8 @@ from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.sessions.metadata import Metadata, download_metadata
 
-_RECENT = 10
-_LETTERS: dict[str, ChangeStatus] = {
+_RECENT_TITLES = 10  # which show the model the repository's convention
+_STATUSES: dict[str, ChangeStatus] = {
     "added": "A",
     "removed": "D",
     "renamed": "R",
@@ -55,48 +55,48 @@ async def open_pull_request(
     namer: Namer,
     report: Report,
 ) -> PullRequest:
-    """Open a pull request, its title and body written from the commits where the job gives none."""
+    """Open a pull request, its title and body written from the commits where the request gives none."""
     title, body = request.title, request.body
     if title is None or body is None:
-        written = await _written(repository, head, request, namer)
-        if written.fallback is not None:
-            report.warning("fallback", f"Title and body come from the commits: {written.fallback}")
-        title = written.title if title is None else title
-        body = written.body if body is None else body
+        text = await _write_text(repository, head, request, namer)
+        if text.fallback is not None:
+            report.warning("fallback", f"Title and body come from the commits: {text.fallback}")
+        title = text.title if title is None else title
+        body = text.body if body is None else body
     draft = isinstance(request, CreatePullRequest) and request.draft
     return await repository.open(head=head, base=request.base, title=title, body=body, draft=draft)
 
 
-async def _written(
+async def _write_text(
     repository: Repository, head: str, request: CreatePullRequest | AutoPullRequest, namer: Namer
 ) -> PullRequestText:
-    comparison = await _compared(repository, head, request.base)
+    comparison = await _compare(repository, head, request.base)
     if not comparison.ahead_by:
         raise NoCommits(f"{head} has no commits that {request.base} has not")
-    titles = await repository.recent_titles(request.base, _RECENT)
-    return await namer.pull_request(_context(comparison, titles), request.claude_credentials)
+    titles = await repository.list_recent_titles(request.base, _RECENT_TITLES)
+    return await namer.pull_request(_build_context(comparison, titles), request.claude_credentials)
 
 
-async def _compared(repository: Repository, head: str, base: str) -> Comparison:
+async def _compare(repository: Repository, head: str, base: str) -> Comparison:
     try:
         return await repository.compare(base, head)
     except BranchNotFound:
-        missing = head if await repository.tip(head) is None else base
+        missing = head if await repository.find_tip(head) is None else base
         raise BranchNotFound(f"{repository.name} has no branch {missing}") from None
 
 
-def _context(comparison: Comparison, titles: list[str]) -> PullRequestContext:
+def _build_context(comparison: Comparison, titles: list[str]) -> PullRequestContext:
     return PullRequestContext(
         messages=tuple(commit.commit.message for commit in comparison.commits),
-        changes=tuple(_change(file) for file in comparison.files),
+        changes=tuple(_to_change(file) for file in comparison.files),
         patches=((file.filename, file.patch) for file in comparison.files),
         recent_titles=tuple(titles),
     )
 
 
-def _change(file: ChangedFile) -> Change:
+def _to_change(file: ChangedFile) -> Change:
     return Change(
-        status=_LETTERS.get(file.status, "M"),
+        status=_STATUSES.get(file.status, "M"),
         path=file.filename,
         old_path=file.previous_filename,
         insertions=file.additions,

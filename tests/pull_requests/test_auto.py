@@ -91,7 +91,7 @@ async def test_a_head_that_github_has_not_seen_yet_is_waited_for(github: GitHub,
 
 
 async def test_a_commit_that_no_check_saw_is_not_merged(github: GitHub, jobs: Jobs) -> None:
-    """What arrives after the checks passed gets checks of its own first."""
+    """A commit that arrives after the checks passed gets checks of its own first."""
     github.repository.checks = {"build": ["success"]}
     push = Meanwhile(lambda: github.repository.commit("topic", "More", {"src/more.ts": "more"}))
     for fault in (Meanwhile(lambda: None), push):  # the first one asks whether it can be merged
@@ -145,7 +145,7 @@ async def test_without_being_asked_to_it_waits_for_no_checks(github: GitHub, job
 
 
 async def test_waiting_ends_before_the_jobs_time_does(github: GitHub, env: dict[str, str]) -> None:
-    """What was waited for is named by the `timeout`, and what was achieved stands beside it."""
+    """The `timeout` names what was waited for, and what was achieved stands beside it."""
     github.repository.mergeable_after = 1000
     jobs = Jobs(Services.from_settings(from_env(env | {"JOB_TIMEOUT": "1"})))
     with pytest.raises(JobTimeout, match="#1 waits for GitHub to find out") as raised:
@@ -167,7 +167,7 @@ async def test_waiting_ends_before_the_jobs_time_does(github: GitHub, env: dict[
 async def test_a_second_call_goes_on_where_the_first_one_died(
     github: GitHub, jobs: Jobs, call: str, moment: Moment
 ) -> None:
-    """Whatever was asked last, done or not, the second job ends with the branch merged, once, and gone."""
+    """The second job ends with the branch merged, once, and gone, whatever the first one asked last."""
     github.repository.commit("main", "Meanwhile", {"other": "1"})
     github.faults.add(Hang(moment), call)
     first = asyncio.create_task(jobs.run(AutoPullRequest, branch="topic", base="main"))

@@ -1,4 +1,4 @@
-"""How long GitHub asks to wait, by its headers."""
+"""The wait that GitHub asks for, by its headers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from github_worker.github.errors import limit_pause
+from github_worker.github.errors import read_limit_pause
 from github_worker.github.responses import ApiResponse
 
 NOW = 1_700_000_000.25
@@ -32,10 +32,10 @@ SPENT = {"x-ratelimit-remaining": "0"}
 )
 def test_a_limit_says_when_it_is_over(status: int, headers: dict[str, str], seconds: float | None) -> None:
     """Retry-After comes first, then the reset and its second, then a minute; the rest is no limit."""
-    assert limit_pause(ApiResponse(status, headers, b"{}"), NOW) == seconds
+    assert read_limit_pause(ApiResponse(status, headers, b"{}"), NOW) == seconds
 
 
 def test_a_limit_that_is_told_in_words_is_one() -> None:
     """A secondary limit may come without a header."""
     said = json.dumps({"message": "You have exceeded a secondary rate limit"}).encode()
-    assert limit_pause(ApiResponse(403, {}, said), NOW) == 60.0
+    assert read_limit_pause(ApiResponse(403, {}, said), NOW) == 60.0

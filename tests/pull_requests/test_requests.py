@@ -1,4 +1,4 @@
-"""What the three endpoints take."""
+"""The fields that the three endpoints take."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ async def test_metadata_is_read_as_unpacking_reads_it(
     archive: bytes | dict[str, Content],
     branch: str | type[JobError] | None,
 ) -> None:
-    """Whatever stands in its place, the archive's reader and the unpacked session agree."""
+    """The archive's reader and the unpacked session agree, whatever stands in its place."""
     sessions.put("s-1", archive if isinstance(archive, bytes) else pack(None, entries=archive))
     assert await _branch_by_reader(jobs.services) == branch
     assert _branch_by_unpacking(jobs.services) == branch

@@ -1,4 +1,4 @@
-"""How GitHub is asked: headers, limits, refusals, failures, redirects."""
+"""The client of GitHub's API: headers, limits, refusals, failures, redirects."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def test_a_repository_that_is_not_there_is_not_found(jobs: Jobs) -> None:
 
 
 async def test_an_unprocessable_request_is_not_tried_again(github: GitHub, jobs: Jobs) -> None:
-    """What GitHub's validation says is passed on, with the details."""
+    """GitHub's validation is passed on in its own words, with the details."""
     body = {"message": "Validation Failed", "errors": [{"message": "Draft pull requests are not supported"}]}
     github.faults.add(Answer(422, json.dumps(body).encode()), _OPEN)
     with pytest.raises(PermissionDenied, match="Validation Failed: Draft pull requests are not supported"):
@@ -181,7 +181,7 @@ async def test_a_redirect_within_github_is_followed(github: GitHub, jobs: Jobs) 
 async def test_a_redirect_is_followed_twice(
     github: GitHub, jobs: Jobs, redirects: int, arrives: bool
 ) -> None:
-    """What leads on and on ends as a refusal, after three requests."""
+    """A chain of them ends as a refusal, after three requests."""
     github.repository.open("topic", "main", "Title")
     github.faults.add(Redirect(github.origin, 307), "PUT ", times=redirects)
     if arrives:
