@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import base64
 import re
-import weakref
 from pathlib import Path
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 MASK = "***"
 _SHORTEST = 6  # a shorter value would mask innocent words
-_live: weakref.WeakSet[Secret] = weakref.WeakSet()
-_private: set[str] = set()
+_secrets: WeakValueDictionary[int, Secret] = WeakValueDictionary()
+_hidden: set[str] = set()
 _userinfo = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 class Secret:
-    """A string that shows itself only through `reveal()`, at the one place it is sent."""
+    """A string that shows itself only through `reveal()`, at the one place it is sent.
+
+    It is masked as long as its owner has it: the settings have theirs as long as the process lives, and so
+    has its one job what came with the request, the tokens inside of credentials too.
+    """
 
     __slots__ = ("__weakref__", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
-        _live.add(self)
+        _secrets[id(self)] = self
 
     def reveal(self) -> str:
         """Return the value itself."""
@@ -47,19 +51,19 @@ def scrub(text: str) -> str:
     text = _userinfo.sub(f"{MASK}@", text)
     for form in sorted(_forms(), key=len, reverse=True):
         text = text.replace(form, MASK)
-    for folder in sorted(_private, key=len, reverse=True):
+    for folder in sorted(_hidden, key=len, reverse=True):
         text = text.replace(f"{folder}/", "").replace(folder, ".")
     return text.encode(errors="backslashreplace").decode()
 
 
 def hide(folder: Path) -> None:
     """Let no text that is scrubbed tell where `folder` is."""
-    _private.add(str(folder))
+    _hidden.add(str(folder))
 
 
 def unhide(folder: Path) -> None:
     """Forget a folder that was hidden, and those in it: it is gone."""
-    _private.difference_update([path for path in list(_private) if Path(path).is_relative_to(folder)])
+    _hidden.difference_update([path for path in list(_hidden) if Path(path).is_relative_to(folder)])
 
 
 def forms(secret: Secret) -> set[str]:
@@ -73,7 +77,8 @@ def forms(secret: Secret) -> set[str]:
 
 def _forms() -> set[str]:
     found: set[str] = set()
-    for secret in list(_live):
+    # References are copied at once: another thread may make a secret at any moment.
+    for secret in filter(None, [reference() for reference in _secrets.valuerefs()]):
         lines = secret.reveal().splitlines()
         found |= forms(secret) | {line for line in lines if len(line) >= _SHORTEST}
     return found

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from github_worker.contract import Build, is_branch_name
+from github_worker.contract import Build, ModelCredentials, is_branch_name
 from github_worker.errors import ConfigurationError
 from github_worker.redaction import Secret
 
@@ -47,7 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     committer_email: str
     naming_model: str
     naming_timeout: float
-    anthropic_api_key: Secret | None
+    anthropic_api_key: ModelCredentials | None
     anthropic_base_url: str | None
     https_proxy: Secret | None
     no_proxy: tuple[str, ...]
@@ -102,7 +102,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         committer_email=read.value("GIT_COMMITTER_EMAIL", "worker@github-worker.local", _line),
         naming_model=read.value("NAMING_MODEL", "claude-haiku-4-5", _line),
         naming_timeout=read.value("NAMING_TIMEOUT", "15", _seconds),
-        anthropic_api_key=read.optional("ANTHROPIC_API_KEY", Secret),
+        anthropic_api_key=read.optional("ANTHROPIC_API_KEY", ModelCredentials),
         anthropic_base_url=read.optional("ANTHROPIC_BASE_URL", _http_url),
         https_proxy=read.optional("HTTPS_PROXY", _proxy),
         no_proxy=read.value("NO_PROXY", "", _domains),

@@ -7,7 +7,8 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
-from msgspec import Meta
+import msgspec
+from msgspec import Meta, Struct
 
 from github_worker.redaction import Secret
 
@@ -87,10 +88,72 @@ def is_branch_name(name: str) -> bool:
     return re.search(_BRANCH, name) is not None
 
 
-class ModelCredentials(Secret):
-    """An API key, an OAuth access token, or one of the JSON forms that hold either."""
+class ModelKey(Struct, frozen=True):
+    """A model's API key, or an OAuth access token."""
 
-    __slots__ = ()
+    secret: Secret
+    oauth: bool
+
+
+class _Tokens(Struct, rename="camel"):
+    access_token: Secret | None = None
+    refresh_token: Secret | None = None
+    api_key: Secret | None = None
+
+
+class _Document(_Tokens, rename="camel"):
+    claude_ai_oauth: _Tokens | None = None
+
+
+class ModelCredentials(Secret):
+    """An API key, an OAuth access token, or one of the JSON forms that hold either.
+
+    The tokens inside of a JSON form are theirs: each is masked as long as they live.
+    """
+
+    __slots__ = ("_tokens",)
+
+    def __init__(self, value: str) -> None:
+        super().__init__(value)
+        self._tokens = _read_tokens(value)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """These credentials and every token inside of them."""
+        tokens = (self._tokens.access_token, self._tokens.refresh_token, self._tokens.api_key)
+        return (self, *(token for token in tokens if token))
+
+    def choose_key(self) -> ModelKey | None:
+        """Choose what to ask a model with, or None where they hold nothing of use."""
+        tokens = self._tokens
+        return _make_key(tokens.api_key, oauth=False) or _make_key(tokens.access_token, oauth=True)
+
+
+def _read_tokens(text: str) -> _Tokens:
+    """Read the tokens of a JSON form; any other text is a key by itself."""
+    if not text.lstrip().startswith("{"):
+        return _Tokens(api_key=Secret(text.strip()))
+    try:
+        document = msgspec.json.decode(text, type=_Document, dec_hook=_decode_token)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _Tokens()
+    return document.claude_ai_oauth or document
+
+
+def _decode_token(kind: type, value: object) -> Secret:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    return Secret(value)
+
+
+def _make_key(secret: Secret | None, *, oauth: bool) -> ModelKey | None:
+    value = secret.reveal() if secret else ""
+    # One word of visible ASCII: anything else cannot be a header.
+    if secret is None or not re.fullmatch(r"[!-~]{8,4096}", value) or value.startswith("{"):
+        return None
+    if known := re.match(r"sk-ant-(api|oat)", value):
+        oauth = known[1] == "oat"
+    return ModelKey(secret, oauth)
 
 
 ModelKey = Annotated[

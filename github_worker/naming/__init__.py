@@ -1,6 +1,5 @@
 """Names for sessions, messages for commits, texts for pull requests; a model's, where there is one."""
 
-from github_worker.naming.keys import secrets
 from github_worker.naming.namer import CommitMessage, Named, Namer, PullRequestText, preload
 from github_worker.naming.prompts import CommitContext, PullRequestContext
 
@@ -12,5 +11,4 @@ __all__ = [
     "PullRequestContext",
     "PullRequestText",
     "preload",
-    "secrets",
 ]

@@ -9,8 +9,8 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
+from github_worker.contract import ModelKey
 from github_worker.naming.answers import NoAnswer
-from github_worker.naming.keys import Key
 from github_worker.naming.prompts import Prompt
 from github_worker.redaction import scrub
 from github_worker.settings import Settings
@@ -31,7 +31,7 @@ class _Message(Struct):
     stop_reason: str | None = None
 
 
-async def ask(prompt: Prompt, key: Key, settings: Settings) -> str:
+async def ask(prompt: Prompt, key: ModelKey, settings: Settings) -> str:
     """Return the model's answer, JSON of the prompt's schema as it says; raise NoAnswer with the reason."""
     try:
         async with _client(key, settings) as client:
@@ -64,7 +64,7 @@ def read(body: bytes) -> str:
     return "".join(block.text for block in message.content if block.type == "text")
 
 
-def _client(key: Key, settings: Settings) -> anthropic.AsyncAnthropic:
+def _client(key: ModelKey, settings: Settings) -> anthropic.AsyncAnthropic:
     secret = key.secret.reveal()
     base_url = settings.anthropic_base_url or _BASE_URL
     proxy = settings.proxy_for(base_url)
@@ -84,7 +84,7 @@ def _client(key: Key, settings: Settings) -> anthropic.AsyncAnthropic:
     )
 
 
-def _headers(client: anthropic.AsyncAnthropic, key: Key) -> dict[str, str | anthropic.Omit]:
+def _headers(client: anthropic.AsyncAnthropic, key: ModelKey) -> dict[str, str | anthropic.Omit]:
     """Replace the client's default headers: to them it adds ANTHROPIC_CUSTOM_HEADERS by itself."""
     ours = {
         "user-agent": client.user_agent,

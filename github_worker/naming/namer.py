@@ -8,11 +8,11 @@ from functools import partial
 
 from msgspec import Struct
 
-from github_worker.naming import answers, fallback, keys, prompts
+from github_worker.contract import ModelCredentials, ModelKey
+from github_worker.naming import answers, fallback, prompts
 from github_worker.naming.answers import NoAnswer
-from github_worker.naming.keys import Key
 from github_worker.naming.prompts import CommitContext, Prompt, PullRequestContext
-from github_worker.redaction import Secret, scrub
+from github_worker.redaction import scrub
 from github_worker.settings import Settings
 
 
@@ -47,9 +47,8 @@ class Namer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._secrets: list[Secret] = []
 
-    async def session(self, user_request: str, credentials: Secret | None) -> Named:
+    async def session(self, user_request: str, credentials: ModelCredentials | None) -> Named:
         """Name a session after what its user asks for."""
         try:
             title, slug = answers.session(
@@ -59,7 +58,7 @@ class Namer:
             return Named(*fallback.session(prompts.clean(user_request)), str(reason))
         return Named(title, slug, None)
 
-    async def commit(self, context: CommitContext, credentials: Secret | None) -> CommitMessage:
+    async def commit(self, context: CommitContext, credentials: ModelCredentials | None) -> CommitMessage:
         """Write a commit's message."""
         try:
             text = answers.commit(await self._ask(partial(prompts.commit, context), credentials))
@@ -67,7 +66,9 @@ class Namer:
             return CommitMessage(scrub(fallback.commit(context.changes)), str(reason))
         return CommitMessage(text, None)
 
-    async def pull_request(self, context: PullRequestContext, credentials: Secret | None) -> PullRequestText:
+    async def pull_request(
+        self, context: PullRequestContext, credentials: ModelCredentials | None
+    ) -> PullRequestText:
         """Write a pull request's title and body."""
         try:
             answer = await self._ask(partial(prompts.pull_request, context), credentials)
@@ -77,9 +78,9 @@ class Namer:
             return PullRequestText(scrub(title), scrub(body), str(reason))
         return PullRequestText(title, body, None)
 
-    async def _ask(self, make_prompt: Callable[[], Prompt], credentials: Secret | None) -> str:
+    async def _ask(self, make_prompt: Callable[[], Prompt], credentials: ModelCredentials | None) -> str:
         key, timeout = self._key(credentials), self._settings.naming_timeout
-        prompt = make_prompt()  # not before the key's secrets are known, as they are masked in it
+        prompt = make_prompt()
         try:
             async with asyncio.timeout(timeout):
                 ask = await asyncio.to_thread(preload)
@@ -88,18 +89,17 @@ class Namer:
             raise NoAnswer(f"the model did not answer within {timeout:g} s") from None
         return scrub(answer)
 
-    def _key(self, credentials: Secret | None) -> Key:
+    def _key(self, credentials: ModelCredentials | None) -> ModelKey:
         credentials = credentials or self._settings.anthropic_api_key
         if credentials is None:
             raise NoAnswer("no model credentials")
-        self._secrets += keys.secrets(credentials)
-        key = keys.key(credentials)
+        key = credentials.choose_key()
         if key is None:
             raise NoAnswer("the model credentials are neither a key nor a token")
         return key
 
 
-def preload() -> Callable[[Prompt, Key, Settings], Awaitable[str]]:
+def preload() -> Callable[[Prompt, ModelKey, Settings], Awaitable[str]]:
     """Import the model's SDK, which takes about a second: call it in a thread while the worker is idle."""
     from github_worker.naming.model import ask  # noqa: PLC0415
 

@@ -9,10 +9,10 @@ from typing import Protocol
 from msgspec import Struct, to_builtins
 
 from github_worker import credentials
+from github_worker.contract import ModelCredentials
 from github_worker.errors import SecretDetected
 from github_worker.git.commits import Revision, content, outgoing
 from github_worker.git.repository import Repository
-from github_worker.naming import secrets
 from github_worker.progress import Report
 from github_worker.redaction import Secret, forms, scrub
 
@@ -40,13 +40,13 @@ class _Bearer(Protocol):
     @property
     def access_token(self) -> Secret | None: ...
     @property
-    def claude_credentials(self) -> Secret | None: ...
+    def claude_credentials(self) -> ModelCredentials | None: ...
 
 
 def request_secrets(request: _Bearer) -> tuple[Secret, ...]:
-    """Return every secret of a request; each is masked alone as long as it is held."""
+    """Return every secret of a request."""
     token, credentials = request.access_token, request.claude_credentials
-    return (*([token] if token else ()), *(secrets(credentials) if credentials else ()))
+    return (*([token] if token else ()), *(credentials.secrets if credentials else ()))
 
 
 def screen(

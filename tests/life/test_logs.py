@@ -39,6 +39,17 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
         assert line.count("***") == 3
 
 
+def test_a_jobs_secrets_are_masked_to_its_end(start: StartWorker) -> None:
+    """Every token inside of the request's credentials too, although no step of the job asked for it."""
+    worker = start()
+    tokens = {"accessToken": "access-0123456789", "refreshToken": "refresh-0123456789"}
+    answer = post(worker, ("fail", ["internal", f"told {tokens}", {}]), claudeCredentials=tokens)
+    worker.wait()
+    for told in (answer.text, str(worker.log_lines())):
+        assert "told" in told
+        assert "0123456789" not in told
+
+
 def test_a_line_for_people_shows_the_fields() -> None:
     """On a console the fields follow the message."""
     line = ConsoleFormatter().format(record("listening", address="http://[::1]:1"))

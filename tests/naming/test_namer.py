@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from github_worker.changes import Change
-from github_worker.naming import CommitContext, Namer, PullRequestContext, secrets
+from github_worker.contract import ModelCredentials
+from github_worker.naming import CommitContext, Namer, PullRequestContext
 from github_worker.naming.answers import NoAnswer
 from github_worker.naming.model import read
 from github_worker.redaction import Secret, scrub
@@ -25,7 +26,7 @@ from tests.support.faults import Hang
 from tests.support.http import Handler, LoopbackServer
 from tests.support.model import Fail, Model, Say
 
-API_KEY = Secret("sk-ant-" + "api03-0123456789abcdef")
+API_KEY = ModelCredentials("sk-ant-" + "api03-0123456789abcdef")
 OAUTH_TOKEN = "sk-ant-" + "oat01-0123456789abcdef"
 REQUEST = "Add a dark mode toggle to settings"
 FALLBACK = ("Add Dark Mode Toggle", "add-dark-mode-toggle")
@@ -100,7 +101,7 @@ async def test_each_form_of_credentials_is_sent_as_its_kind(
     """Keys go as keys; OAuth tokens go as bearers, with the header that admits them."""
     model.script(NAMED)
 
-    named = await namer(ANTHROPIC_API_KEY="the-service-key").session(REQUEST, Secret(given_))
+    named = await namer(ANTHROPIC_API_KEY="the-service-key").session(REQUEST, ModelCredentials(given_))
 
     assert named.fallback is None
     headers = model.requests[0].headers
@@ -123,7 +124,7 @@ async def test_without_credentials_the_service_key_is_used(namer: MakeNamer, mod
 )
 async def test_credentials_of_no_use_are_told(namer: MakeNamer, model: Model, given_: str) -> None:
     """They are not replaced by the service's own key, and nobody is asked."""
-    named = await namer(ANTHROPIC_API_KEY="the-service-key").session(REQUEST, Secret(given_))
+    named = await namer(ANTHROPIC_API_KEY="the-service-key").session(REQUEST, ModelCredentials(given_))
 
     assert (named.title, named.slug) == FALLBACK
     assert named.fallback == "the model credentials are neither a key nor a token"
@@ -254,7 +255,7 @@ async def test_the_environment_changes_nothing(
         monkeypatch.setenv(name, value)
     model.script(NAMED)
 
-    for credentials in (API_KEY, Secret(OAUTH_TOKEN)):
+    for credentials in (API_KEY, ModelCredentials(OAUTH_TOKEN)):
         assert (await namer().session(REQUEST, credentials)).fallback is None
     assert (await namer().session(REQUEST, None)).fallback == "no model credentials"
     assert "stray" not in str([request.headers for request in model.requests])
@@ -262,7 +263,9 @@ async def test_the_environment_changes_nothing(
 
 async def test_the_model_sees_no_secret(namer: MakeNamer, model: Model) -> None:
     """Neither the request's own secrets nor credentials of the change are in a prompt, or in a name."""
-    credentials = Secret(json.dumps({"accessToken": OAUTH_TOKEN, "refreshToken": "refresh-0123456789"}))
+    credentials = ModelCredentials(
+        json.dumps({"accessToken": OAUTH_TOKEN, "refreshToken": "refresh-0123456789"})
+    )
     push_token, leaked = Secret("push-token-0123456789"), "ghp_" + "a1" * 18
     told = (OAUTH_TOKEN, "refresh-0123456789", push_token.reveal(), leaked, "hunter2secret")
     change = "".join(f"+value {text}\n" for text in told[:-1]) + "+password: hunter2secret\n"
@@ -280,13 +283,13 @@ async def test_the_model_sees_no_secret(namer: MakeNamer, model: Model) -> None:
 
 
 def test_the_secrets_inside_of_credentials_are_masked_alone() -> None:
-    """Each token of a JSON form is a secret by itself, while it is held."""
-    held = secrets(
-        Secret(json.dumps({"claudeAiOauth": {"accessToken": "access-0123", "refreshToken": "refresh-0123"}}))
+    """Each token of a JSON form is a secret by itself, as long as the form is held."""
+    credentials = ModelCredentials(
+        json.dumps({"claudeAiOauth": {"accessToken": "access-0123", "refreshToken": "refresh-0123"}})
     )
 
     assert scrub("access-0123 refresh-0123") == "*** ***"
-    assert len(held) == 3
+    assert len(credentials.secrets) == 3
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

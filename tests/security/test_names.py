@@ -6,14 +6,14 @@ import re
 
 import pytest
 
+from github_worker.contract import ModelCredentials
 from github_worker.errors import ConfigurationError
-from github_worker.redaction import Secret
 from github_worker.settings import from_env
 from tests.operations.conftest import Office
 from tests.support.model import Model, Say
 from tests.support.repositories import Repository as Origin
 
-KEY = Secret("sk-ant-api03-" + "k" * 30)
+KEY = ModelCredentials("sk-ant-api03-" + "k" * 30)
 NAMES = [
     "main",
     "master",

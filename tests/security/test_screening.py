@@ -11,9 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from github_worker.contract import Warned
+from github_worker.contract import ModelCredentials, Warned
 from github_worker.errors import FileTooLarge, SecretDetected, UnsupportedRepository
-from github_worker.redaction import Secret
 from tests.conftest import WRITE_TOKEN
 from tests.operations.conftest import SESSION, Office
 from tests.security.conftest import Attack
@@ -51,7 +50,7 @@ async def test_the_requests_own_credentials_are_not_pushed(text: str, attack: At
     """In whatever form they stand in a file; nothing is sent, and the session is as it was."""
     attack.change({"config.env": f"first\nX={text}\n"})
     before, sent = attack.sessions.get(SESSION).data, len(attack.origin.branches())
-    credentials = Secret(json.dumps({"claudeAiOauth": {"accessToken": OAUTH}}))
+    credentials = ModelCredentials(json.dumps({"claudeAiOauth": {"accessToken": OAUTH}}))
     message, found = await refused(attack.office, claude_credentials=credentials)
     assert {(place["path"], place["line"]) for place in found} == {("config.env", 2)}
     assert "config.env:2" in message
@@ -168,7 +167,7 @@ async def test_the_model_sees_no_secret_of_the_change(attack: Attack, model: Mod
     """What a request allows to be pushed is still not told to the model."""
     model.script(Say.json(subject="Add a fixture"))
     attack.change({"fixture.txt": f"{GITHUB}\n{WRITE_TOKEN}\npassword = 'hunter2hunter2'\n"})
-    key = Secret("sk-ant-api03-" + "k" * 30)
+    key = ModelCredentials("sk-ant-api03-" + "k" * 30)
     await attack.office.commit(allow_secrets=True, claude_credentials=key)
     (request,) = model.requests
     assert "fixture.txt" in request.prompt

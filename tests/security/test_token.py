@@ -15,8 +15,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from github_worker.contract import ModelCredentials
 from github_worker.errors import HostNotAllowed
-from github_worker.redaction import Secret
 from tests.conftest import WRITE_TOKEN
 from tests.operations.conftest import SESSION, Office
 from tests.security.conftest import Attack
@@ -110,7 +110,7 @@ async def test_what_a_remote_and_a_model_repeat_is_masked(attack: Attack, model:
     model.script(Say.json(subject=f"Use {KEY} and {WRITE_TOKEN} for everything"))
     attack.origin.reject_pushes(f"token {WRITE_TOKEN} {quote(WRITE_TOKEN)} {FORMS[1]} is not welcome")
     attack.change({"new.txt": "new\n"})
-    result = await attack.office.commit(claude_credentials=Secret(KEY))
+    result = await attack.office.commit(claude_credentials=ModelCredentials(KEY))
     assert "is not welcome" in result.push_error.message
     attack.assert_nothing_leaked()
     told = f"{result}{attack.office.events}{gzip.decompress(attack.sessions.get(SESSION).data)!r}"
