@@ -1,9 +1,10 @@
-"""What a model answers, checked and cleaned like any other input."""
+"""Reads what a model answers, which is checked and cleaned like any other input, and makes names of words."""
 
 from __future__ import annotations
 
 import re
 import textwrap
+import unicodedata
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -11,7 +12,6 @@ import msgspec
 from msgspec import Struct
 
 from github_worker.errors import GitHubWorkerError
-from github_worker.naming import words
 
 MAX_SUBJECT = 72
 _WIDTH = 72
@@ -23,6 +23,29 @@ _TRAILER = re.compile(
 )
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "«": "»"}
+MAX_SLUG = 40
+_LONGEST_WORD = 24
+_TITLE_WORDS = 3, 6
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # general categories of Unicode
+_PUNCTUATION = "./&'@%_-"  # of words, inside of which it may stand
+# What NFKD does not take apart.
+_LATIN = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D"}
+    | {"ł": "l", "Ł": "L", "þ": "th", "Þ": "Th", "ð": "d", "\N{LATIN SMALL LETTER DOTLESS I}": "i"}
+)
+_PROTECTED = re.compile(
+    "(?:main|master|trunk|default|develop|development|dev|production|prod|release|staging|gh-pages"
+    "|head|fetch-head|orig-head|merge-head|refs|refs-.*|heads|heads-.*|tags|remotes|origin|upstream)"
+)
+
+# What forges and their continuous integration would act on.
+_ORDERS = re.compile(
+    r"\[(?:skip[ -](?:ci|actions)|(?:ci|actions|no)[ -](?:skip|ci))\]|\*\*\*NO_CI\*\*\*", re.IGNORECASE
+)
+_CLOSING = re.compile(
+    r"\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?)(:?\s+)(?:[\w./:-]*#|https?://\S+/(?:issues|pull)/|GH-)(\d+)",
+    re.IGNORECASE,
+)
 Answer = TypeVar("Answer")
 
 
@@ -45,33 +68,33 @@ class _PullRequest(Struct):
     body: str
 
 
-def session(answer: str) -> tuple[str, str]:
+def read_session(answer: str) -> tuple[str, str]:
     """Read a session's title and slug; a slug that is no use is made from the title."""
     said = _decode(answer, _Session)
-    title = words.title(words.split(said.title))
+    title = make_title(split_words(said.title))
     if title is None:
         raise NoAnswer("the model's title had fewer than three words")
-    slugs = (words.slug(text) for text in (said.slug, title))
-    slug = next((slug for slug in slugs if slug and not words.is_protected(slug)), None)
+    slugs = (make_slug(text) for text in (said.slug, title))
+    slug = next((slug for slug in slugs if slug and not is_protected(slug)), None)
     if slug is None:
         raise NoAnswer("the model's branch name was empty or protected")
     return title, slug
 
 
-def commit(answer: str) -> str:
+def read_commit(answer: str) -> str:
     """Read a commit's message: a subject of at most 72 characters, and a body wrapped there, or none."""
     said = _decode(answer, _Commit)
-    subject, body = _subject(said.subject), _wrapped(said.body)
+    subject, body = _clean_subject(said.subject), _wrap_body(said.body)
     return f"{subject}\n\n{body}" if body else subject
 
 
-def pull_request(answer: str) -> tuple[str, str]:
+def read_pull_request(answer: str) -> tuple[str, str]:
     """Read a pull request's title and body."""
     said = _decode(answer, _PullRequest)
-    body = "\n".join(_lines(said.body)).strip()
+    body = "\n".join(_clean_lines(said.body)).strip()
     if not body:
         raise NoAnswer("the model's description was empty")
-    return _subject(said.title), body
+    return _clean_subject(said.title), body
 
 
 def _decode(answer: str, kind: type[Answer]) -> Answer:
@@ -81,34 +104,37 @@ def _decode(answer: str, kind: type[Answer]) -> Answer:
         raise NoAnswer("the model's answer was not what it was asked for") from None
 
 
-def _subject(text: str) -> str:
-    line = words.disarm(words.one_line(next((line for line in _lines(text) if line), "")))
+def _clean_subject(text: str) -> str:
+    """Take the first line that says something, without markup, quotes and a period at its end."""
+    line = disarm(join_lines(next((line for line in _clean_lines(text) if line), "")))
     line = "" if _TRAILER.search(line) else line.lstrip("#*->• ")
     if len(line) > 1 and _QUOTES.get(line[0]) == line[-1]:
         line = line[1:-1].strip()
-    line = words.shorten(line, MAX_SUBJECT).rstrip(" .…")
+    line = shorten(line, MAX_SUBJECT).rstrip(" .…")
     if not any(character.isalnum() for character in line):
         raise NoAnswer("the model's subject was empty")
     return line
 
 
-def _wrapped(text: str) -> str:
+def _wrap_body(text: str) -> str:
+    """Wrap a body, and leave out the lines that git would read as trailers."""
     lines = [
         line
-        for paragraph in _paragraphs(text)
+        for paragraph in _join_paragraphs(text)
         for line in textwrap.wrap(
-            paragraph, _WIDTH, subsequent_indent=_indent(paragraph), break_on_hyphens=False
+            paragraph, _WIDTH, subsequent_indent=_measure_indent(paragraph), break_on_hyphens=False
         )
         or [""]
     ]
-    # once more: wrapping may have brought a trailer to the beginning of a line
+    # Once more: wrapping may have brought a trailer to the beginning of a line
     kept = [line for line in lines if not _TRAILER.search(line)]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept[:_MAX_BODY_LINES])).strip()
 
 
-def _paragraphs(text: str) -> Iterator[str]:
+def _join_paragraphs(text: str) -> Iterator[str]:
+    """Yield each paragraph and each bullet as one line, and the empty lines between them."""
     paragraph = ""
-    for line in [*_lines(text), ""]:
+    for line in [*_clean_lines(text), ""]:
         if paragraph and line and not _BULLET.search(line):
             paragraph += f" {line.strip()}"
             continue
@@ -119,13 +145,70 @@ def _paragraphs(text: str) -> Iterator[str]:
         paragraph = line.strip()
 
 
-def _indent(paragraph: str) -> str:
+def _measure_indent(paragraph: str) -> str:
     bullet = _BULLET.search(paragraph)
     return " " * min(len(bullet[0]), 4) if bullet else ""
 
 
-def _lines(text: str) -> Iterator[str]:
+def _clean_lines(text: str) -> Iterator[str]:
     for line in text[:_MAX_CHARACTERS].splitlines():
-        shown = "".join(c for c in line.expandtabs(4) if words.is_shown(c)).rstrip()
+        shown = "".join(c for c in line.expandtabs(4) if is_shown(c)).rstrip()
         if not _TRAILER.search(shown):
-            yield words.disarm(shown)
+            yield disarm(shown)
+
+
+def join_lines(text: str) -> str:
+    """Make one line of a text: without control characters, each run of white space as one space."""
+    text = unicodedata.normalize("NFC", text)
+    return " ".join("".join(c if c.isspace() or is_shown(c) else "" for c in text).split())
+
+
+def is_shown(character: str) -> bool:
+    """Tell whether a character may be in a text: no control, no line break, nothing unassigned."""
+    return unicodedata.category(character) not in _HIDDEN
+
+
+def split_words(text: str) -> list[str]:
+    """Split a text into its words: markup and quotes are gone; `C++`, `don't` and `src/app.py` stay."""
+    text = re.sub(r"<[^<>]*>", " ", join_lines(text)).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    kept = ("".join(c for c in word if _is_of_word(c))[:_LONGEST_WORD] for word in text.split())
+    trimmed = (word.lstrip("+#").strip(_PUNCTUATION) for word in kept)
+    return [word for word in trimmed if any(character.isalnum() for character in word)]
+
+
+def _is_of_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN" or character in f"+#{_PUNCTUATION}"
+
+
+def make_title(words: list[str]) -> str | None:
+    """Make a title of 3 to 6 words, or None where there are fewer; a longer text loses its end."""
+    least, most = _TITLE_WORDS
+    return " ".join(words[:most]) if len(words) >= least else None
+
+
+def make_slug(text: str) -> str:
+    """Make a slug of `a-z0-9-` and at most 40 characters, cut between words; it may be empty."""
+    latin = unicodedata.normalize("NFKD", text.translate(_LATIN)).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9]+", "-", latin.lower().replace("'", "")).strip("-")
+    if len(name) > MAX_SLUG:
+        name = name[: MAX_SLUG + 1].rpartition("-")[0] or name[:MAX_SLUG]
+    return name.strip("-")
+
+
+def is_protected(name: str) -> bool:
+    """Tell whether a slug is a name that branches which matter, or git itself, go by."""
+    return _PROTECTED.fullmatch(name) is not None
+
+
+def shorten(text: str, limit: int) -> str:
+    """Cut a text to `limit` characters, between words where there is room for more than one."""
+    if len(text) <= limit:
+        return text
+    head, space, _ = text[: limit + 1].rpartition(" ")
+    return head.rstrip(" ,;:-(") if space and len(head) >= limit // 2 else text[:limit].rstrip()
+
+
+def disarm(line: str) -> str:
+    """Take from a line what a forge would obey: words that skip its checks or close its issues."""
+    line = _ORDERS.sub(lambda order: order[0].strip("[]*"), line)
+    return _CLOSING.sub(r"\1\2issue \3", line)

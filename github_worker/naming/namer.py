@@ -1,4 +1,4 @@
-"""Names of sessions, messages of commits, texts of pull requests: the model's, or else our own."""
+"""Names sessions, describes commits and pull requests: by a model, or else without one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PullRequestText(Struct, frozen=True):
 
 
 class Namer:
-    """Names things. Its methods never raise: without an answer of use they name by what they are given."""
+    """Asks the model. Its methods never raise: without a useful answer they name by what they are given."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -51,19 +51,19 @@ class Namer:
     async def session(self, user_request: str, credentials: ModelCredentials | None) -> Named:
         """Name a session after what its user asks for."""
         try:
-            title, slug = answers.session(
-                await self._ask(partial(prompts.session, user_request), credentials)
+            title, slug = answers.read_session(
+                await self._ask(partial(prompts.compose_session, user_request), credentials)
             )
         except NoAnswer as reason:
-            return Named(*fallback.session(prompts.clean(user_request)), str(reason))
+            return Named(*fallback.name_session(prompts.clean(user_request)), str(reason))
         return Named(title, slug, None)
 
     async def commit(self, context: CommitContext, credentials: ModelCredentials | None) -> CommitMessage:
         """Write a commit's message."""
         try:
-            text = answers.commit(await self._ask(partial(prompts.commit, context), credentials))
+            text = answers.read_commit(await self._ask(partial(prompts.compose_commit, context), credentials))
         except NoAnswer as reason:
-            return CommitMessage(scrub(fallback.commit(context.changes)), str(reason))
+            return CommitMessage(scrub(fallback.describe_commit(context.changes)), str(reason))
         return CommitMessage(text, None)
 
     async def pull_request(
@@ -71,10 +71,10 @@ class Namer:
     ) -> PullRequestText:
         """Write a pull request's title and body."""
         try:
-            answer = await self._ask(partial(prompts.pull_request, context), credentials)
-            title, body = answers.pull_request(answer)
+            answer = await self._ask(partial(prompts.compose_pull_request, context), credentials)
+            title, body = answers.read_pull_request(answer)
         except NoAnswer as reason:
-            title, body = fallback.pull_request(context.messages, context.changes)
+            title, body = fallback.describe_pull_request(context.messages, context.changes)
             return PullRequestText(scrub(title), scrub(body), str(reason))
         return PullRequestText(title, body, None)
 

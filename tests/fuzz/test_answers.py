@@ -34,7 +34,7 @@ said = st.lists(st.sampled_from(PIECES) | ANY_TEXT, max_size=6).map(" ".join)
 def test_any_words_give_a_pull_request_or_none(title: str, body: str) -> None:
     """A title of one line and a body of bounded length, that can be shown and give no orders."""
     with suppress(NoAnswer):
-        subject, text = answers.pull_request(json.dumps({"title": title, "body": body}))
+        subject, text = answers.read_pull_request(json.dumps({"title": title, "body": body}))
         assert 1 <= len(subject) <= answers.MAX_SUBJECT
         assert "\n" not in subject
         assert text == text.strip()
@@ -49,4 +49,4 @@ def test_any_words_give_a_pull_request_or_none(title: str, body: str) -> None:
 def test_any_answer_is_one_or_none(answer: str) -> None:
     """What is no JSON is no answer, and never anything worse."""
     with suppress(NoAnswer):
-        answers.pull_request(answer)
+        answers.read_pull_request(answer)

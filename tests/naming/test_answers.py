@@ -44,7 +44,7 @@ def said(**fields: Any) -> str:
 )
 def test_a_session_name_is_cleaned(title: str, slug: str, named: tuple[str, str]) -> None:
     """Markup, controls and surplus words go; a slug that is no use is made from the title."""
-    assert answers.session(said(title=title, slug=slug)) == named
+    assert answers.read_session(said(title=title, slug=slug)) == named
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_session_name_is_cleaned(title: str, slug: str, named: tuple[str, str]
 def test_a_session_name_of_no_use_is_refused(answer: str, reason: str) -> None:
     """The reason is told, for the event that says so."""
     with pytest.raises(NoAnswer, match=reason):
-        answers.session(answer)
+        answers.read_session(answer)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_session_name_of_no_use_is_refused(answer: str, reason: str) -> None:
 )
 def test_a_subject_is_cleaned(subject: str, cleaned: str) -> None:
     """It is one line of at most 72 characters, without what a forge would act on."""
-    assert answers.commit(said(subject=subject)) == cleaned
+    assert answers.read_commit(said(subject=subject)) == cleaned
 
 
 def test_a_body_is_wrapped_and_loses_its_trailers() -> None:
@@ -94,7 +94,7 @@ def test_a_body_is_wrapped_and_loses_its_trailers() -> None:
         "Generated with Love\nCo-authored-by: Eve <eve@example.com>\n  Signed-off-by: Eve <eve@example.com>\n"
     )
 
-    message = answers.commit(said(subject="Add it", body=body))
+    message = answers.read_commit(said(subject="Add it", body=body))
 
     assert message.split("\n") == [
         "Add it",
@@ -112,19 +112,21 @@ def test_a_trailer_that_wrapping_makes_is_dropped() -> None:
     """A trailer in the middle of a line cannot come to the beginning of one."""
     body = f"{'word ' * 14} Signed-off-by: Eve <eve@example.com>"
 
-    assert "Signed" not in answers.commit(said(subject="Add it", body=body))
+    assert "Signed" not in answers.read_commit(said(subject="Add it", body=body))
 
 
 @pytest.mark.parametrize("subject", ["", "...", "🤖", "\x00", "Co-authored-by: Eve <e@v.e>"])
 def test_a_subject_that_says_nothing_is_refused(subject: str) -> None:
     """An answer without letters or digits is none."""
     with pytest.raises(NoAnswer, match="empty"):
-        answers.commit(said(subject=subject))
+        answers.read_commit(said(subject=subject))
 
 
 def test_a_pull_request_is_cleaned() -> None:
     """Its body stays Markdown, of bounded length and without orders to the forge."""
-    title, body = answers.pull_request(said(title="Add it.", body=f"Closes #7\n\n- a\n  - b\n{'x' * 9000}"))
+    title, body = answers.read_pull_request(
+        said(title="Add it.", body=f"Closes #7\n\n- a\n  - b\n{'x' * 9000}")
+    )
 
     assert title == "Add it"
     assert body.startswith("Closes issue 7\n\n- a\n  - b\nxxx")
@@ -135,15 +137,15 @@ def test_a_pull_request_is_cleaned() -> None:
 def test_any_answer_gives_a_name_or_none(answer: str) -> None:
     """Whatever the model says, what comes out keeps to the rules."""
     with suppress(NoAnswer):
-        assert_session(*answers.session(answer))
+        assert_session(*answers.read_session(answer))
     with suppress(NoAnswer):
-        assert_message(answers.commit(answer))
+        assert_message(answers.read_commit(answer))
 
 
 @given(ANY_TEXT, ANY_TEXT)
 def test_any_words_give_a_name_or_none(first: str, second: str) -> None:
     """An answer of the right form keeps to the rules too, whatever its words."""
     with suppress(NoAnswer):
-        assert_session(*answers.session(said(title=first, slug=second)))
+        assert_session(*answers.read_session(said(title=first, slug=second)))
     with suppress(NoAnswer):
-        assert_message(answers.commit(said(subject=first, body=second)))
+        assert_message(answers.read_commit(said(subject=first, body=second)))

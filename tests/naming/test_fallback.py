@@ -45,14 +45,14 @@ CHANGES = st.builds(
 )
 def test_a_session_is_named_after_the_words_of_its_request(request_: str, title: str, slug: str) -> None:
     """The words that say something stay, in their order; a name is never empty and never protected."""
-    assert fallback.session(request_) == (title, slug)
+    assert fallback.name_session(request_) == (title, slug)
 
 
 @given(ANY_TEXT)
 def test_any_request_gives_a_name(request: str) -> None:
     """Whatever is asked for, there is a title and a slug, and the same ones again."""
-    assert_session(*fallback.session(request))
-    assert fallback.session(request) == fallback.session(request)
+    assert_session(*fallback.name_session(request))
+    assert fallback.name_session(request) == fallback.name_session(request)
 
 
 def changed(letters: str, *paths: str) -> tuple[Change, ...]:
@@ -88,12 +88,12 @@ def changed(letters: str, *paths: str) -> tuple[Change, ...]:
 )
 def test_a_commit_is_described_by_its_files(changes: tuple[Change, ...], message: str) -> None:
     """The subject says what was done to which file, how many others, and where."""
-    assert fallback.commit(changes) == message
+    assert fallback.describe_commit(changes) == message
 
 
 def test_a_large_commit_lists_its_files() -> None:
     """A body names the files, of many only the first twenty."""
-    message = fallback.commit(
+    message = fallback.describe_commit(
         tuple(Change(status="M", path=f"src/{n:02}.py", insertions=9) for n in range(30))
     )
 
@@ -106,12 +106,14 @@ def test_a_large_commit_lists_its_files() -> None:
 @given(st.lists(CHANGES, max_size=30).map(tuple))
 def test_any_files_give_a_message(changes: tuple[Change, ...]) -> None:
     """Whatever the files are called, the message keeps to the rules."""
-    assert_message(fallback.commit(changes))
+    assert_message(fallback.describe_commit(changes))
 
 
 def test_a_pull_request_of_one_commit_is_called_as_the_commit() -> None:
     """One commit says all: its subject is the title."""
-    title, body = fallback.pull_request(("Add dark mode toggle\n\nIt is dark.",), changed("A", "dark.css"))
+    title, body = fallback.describe_pull_request(
+        ("Add dark mode toggle\n\nIt is dark.",), changed("A", "dark.css")
+    )
 
     assert title == "Add dark mode toggle"
     assert body == "Changes 1 file (+1 -0):\n\n- Add dark.css"
@@ -119,7 +121,9 @@ def test_a_pull_request_of_one_commit_is_called_as_the_commit() -> None:
 
 def test_a_pull_request_of_more_commits_lists_them() -> None:
     """The title says how many more there are, the body which."""
-    title, body = fallback.pull_request(("Add a toggle", "Fix it", "Test it"), changed("AM", "a", "b"))
+    title, body = fallback.describe_pull_request(
+        ("Add a toggle", "Fix it", "Test it"), changed("AM", "a", "b")
+    )
 
     assert title == "Add a toggle and 2 other changes"
     assert body == "Changes 2 files (+3 -0) in 3 commits:\n\n- Add a toggle\n- Fix it\n- Test it"
