@@ -1,4 +1,8 @@
-"""What libgit2 offers and pygit2 does not, through its foreign function interface."""
+"""All that passes pygit2 by: libgit2's own functions, settings and errors, and blobs written without it.
+
+Every call through the foreign function interface is here, so that there is one place to change on the day
+that pygit2 offers what it lacks.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +19,10 @@ from typing import Any
 import pygit2
 from isal import isal_zlib
 from msgspec import Struct
-from pygit2.callbacks import git_checkout_options
+from pygit2.callbacks import git_checkout_options, git_fetch_options, git_push_options
 from pygit2.enums import CheckoutStrategy, ConfigLevel
 from pygit2.ffi import C, ffi
+from pygit2.utils import StrArray
 
 from github_worker import __version__
 from github_worker.errors import (
@@ -37,15 +42,95 @@ from github_worker.scratch import is_disk_full, no_room
 _SKIP_WORKTREE = 1 << 14  # GIT_INDEX_ENTRY_SKIP_WORKTREE
 _NANO = 10**9
 _MASK = 0xFFFFFFFF
+_LEVEL = 1  # of compression
+_LEVELS = (ConfigLevel.PROGRAMDATA, ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL)
+_STATUS = re.compile(r"unexpected http status code: (\d{3})")
+_AUTHENTICATION = re.compile(
+    r"authentication (?:required|replays|that we)|no callback set|unsupported authentication"
+    r"|too many redirects"
+)
+_DENIED = re.compile(r"permission|denied|not authorized|write access|protected|scope", re.IGNORECASE)
+_SILENT = re.compile(r"timed out", re.IGNORECASE)
+_NOT_SMART = "it does not answer as one over smart HTTP, and the dumb protocol is not supported"
+# What a git server is for good, by libgit2's words for it.
+_UNSUPPORTED = {
+    "unknown remote object format": "its repository names objects by SHA-256, which is not supported",
+    "invalid content-type": _NOT_SMART,
+    "no content-type header": _NOT_SMART,
+    "error parsing REF pkt-line": "it speaks version 2 of git's protocol alone, which is not supported",
+    # libgit2 takes an answer with neither Content-Length nor chunks for an empty one.
+    "could not read refs": "it does not say how long its answers are (HTTP/1.0), which is not supported",
+}
+_PATH = re.compile(r"'(.*)'|symlink (.*): ", re.DOTALL)
+_SHOWN = 200  # characters of a path
 
 
-class _RawPath(Struct, frozen=True):
-    """A path in bytes, which pygit2 takes in this guise alone."""
+class RemoteFaltered(RemoteUnavailable):
+    """The git server failed in a way that may be over in a moment."""
 
-    path: bytes
 
-    def __fspath__(self) -> bytes:
-        return self.path
+class Transfer(Struct, frozen=True):
+    """The progress of a fetch, in objects and in bytes."""
+
+    received: int
+    total: int
+    bytes: int
+
+
+def isolate(timeout: float) -> None:
+    """Cut libgit2 off from the machine's configuration; `timeout` is seconds without a byte from a server."""
+    for level in _LEVELS:
+        pygit2.settings.search_path[level] = ""
+    pygit2.settings.homedir = ""
+    pygit2.settings.owner_validation = False  # what would be validated was written by this process
+    pygit2.settings.server_connect_timeout = pygit2.settings.server_timeout = round(timeout * 1000)
+    pygit2.settings.user_agent_product = f"github-worker/{__version__} git"
+
+
+def fetch(
+    remote: pygit2.Remote, refspec: str, callbacks: pygit2.RemoteCallbacks, *, depth: int, all_tags: bool
+) -> None:
+    """Fetch a refspec, with all tags or those of its commits; `depth` 0 is what git does without one."""
+    with git_fetch_options(callbacks) as payload, StrArray([refspec]) as refspecs:
+        options = payload.fetch_options
+        # Called for each object; `read_transfer` reads the same counts where they stand.
+        options.callbacks.transfer_progress = options.callbacks.sideband_progress = ffi.NULL
+        options.depth = depth
+        tags = C.GIT_REMOTE_DOWNLOAD_TAGS_ALL if all_tags else C.GIT_REMOTE_DOWNLOAD_TAGS_AUTO
+        options.download_tags = tags
+        options.proxy_opts.type = C.GIT_PROXY_AUTO
+        payload.check_error(C.git_remote_fetch(remote._remote, refspecs.ptr, options, ffi.NULL))
+
+
+def read_transfer(remote: pygit2.Remote) -> Transfer:
+    """Return the progress of the fetch that another thread runs."""
+    stats = C.git_remote_stats(remote._remote)
+    return Transfer(
+        stats.indexed_objects + stats.indexed_deltas,
+        stats.total_objects + stats.total_deltas,
+        stats.received_bytes,
+    )
+
+
+def push(
+    remote: pygit2.Remote,
+    refspec: str,
+    callbacks: pygit2.RemoteCallbacks,
+    listen: Callable[[bytes], None],
+) -> None:
+    """Push a refspec; `listen` takes what the remote says beside its answer."""
+
+    def hear(text: Any, length: int, _: Any) -> int:
+        listen(bytes(ffi.buffer(text, length)))
+        return 0
+
+    # pygit2's own callback decodes each packet by itself, and fails where one ends within a character.
+    listener = ffi.callback("git_transport_message_cb", hear)
+    with git_push_options(callbacks) as payload, StrArray([refspec]) as refspecs:
+        options = payload.push_options
+        options.callbacks.sideband_progress = listener
+        options.proxy_opts.type = C.GIT_PROXY_AUTO
+        payload.check_error(C.git_remote_push(remote._remote, refspecs.ptr, options))
 
 
 def check_out(
@@ -78,60 +163,31 @@ def skip_worktree(index: pygit2.Index, path: bytes) -> None:
     _entry(index, path).flags_extended |= _SKIP_WORKTREE
 
 
-def _entry(index: pygit2.Index, path: bytes) -> Any:
-    return C.git_index_get_bypath(index._index, path, 0)
+def blob_id(data: bytes) -> bytes:
+    """Return the id that git gives a blob, twenty bytes."""
+    sha1 = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
+    sha1.update(data)
+    return sha1.digest()
 
 
-def _signed(seconds: int) -> int:
-    seconds &= _MASK
-    return seconds - 2**32 if seconds >= 2**31 else seconds
+def write_blob(libgit2: pygit2.Repository, data: bytes) -> bytes:
+    """Write a blob as a loose object, if the repository lacks it, and return its id, twenty bytes.
 
-
-_LEVELS = (ConfigLevel.PROGRAMDATA, ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL)
-
-
-def isolate(timeout: float) -> None:
-    """Cut libgit2 off from the machine's configuration; `timeout` is seconds without a byte from a server."""
-    for level in _LEVELS:
-        pygit2.settings.search_path[level] = ""
-    pygit2.settings.homedir = ""
-    pygit2.settings.owner_validation = False  # what would be validated was written by this process
-    pygit2.settings.server_connect_timeout = pygit2.settings.server_timeout = round(timeout * 1000)
-    pygit2.settings.user_agent_product = f"github-worker/{__version__} git"
-
-
-_STATUS = re.compile(r"unexpected http status code: (\d{3})")
-_AUTHENTICATION = re.compile(
-    r"authentication (?:required|replays|that we)|no callback set|unsupported authentication"
-    r"|too many redirects"
-)
-_DENIED = re.compile(r"permission|denied|not authorized|write access|protected|scope", re.IGNORECASE)
-_SILENT = re.compile(r"timed out", re.IGNORECASE)
-_NOT_SMART = "it does not answer as one over smart HTTP, and the dumb protocol is not supported"
-# What a git server is for good, by libgit2's words for it.
-_UNSUPPORTED = {
-    "unknown remote object format": "its repository names objects by SHA-256, which is not supported",
-    "invalid content-type": _NOT_SMART,
-    "no content-type header": _NOT_SMART,
-    "error parsing REF pkt-line": "it speaks version 2 of git's protocol alone, which is not supported",
-    # libgit2 takes an answer with neither Content-Length nor chunks for an empty one.
-    "could not read refs": "it does not say how long its answers are (HTTP/1.0), which is not supported",
-}
-_PATH = re.compile(r"'(.*)'|symlink (.*): ", re.DOTALL)
-_SHOWN = 200  # characters of a path
-
-
-class RemoteFaltered(RemoteUnavailable):
-    """The git server failed in a way that may be over in a moment."""
-
-
-_STATUS_ERRORS: dict[str, type[JobError]] = {
-    "401": AuthenticationFailed,
-    "403": PermissionDenied,
-    "404": RepositoryNotFound,
-    "413": PushRejected,
-    "429": RateLimited,
-}
+    libgit2's own function takes four times as long and holds the GIL, so that `/health` would wait.
+    """
+    oid = blob_id(data)
+    if pygit2.Oid(raw=oid) in libgit2:
+        return oid
+    name = oid.hex()
+    folder = Path(libgit2.path, "objects", name[:2])
+    folder.mkdir(exist_ok=True)
+    deflater = isal_zlib.compressobj(_LEVEL)
+    parts = (deflater.compress(b"blob %d\0" % len(data)), deflater.compress(data), deflater.flush())
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="tmp_obj_", delete=False) as new:
+        new.writelines(parts)
+        os.fchmod(new.fileno(), 0o444)
+    os.replace(new.name, folder / name[2:])
+    return oid
 
 
 @contextmanager
@@ -143,7 +199,7 @@ def translate_errors() -> Iterator[None]:
         message = scrub(str(error))
         if is_disk_full(message):
             raise no_room() from error
-        raise decipher(message) from error
+        raise _decipher(message) from error
 
 
 def explain_damage(error: Exception) -> JobError | None:
@@ -160,7 +216,39 @@ def explain_damage(error: Exception) -> JobError | None:
     return SessionCorrupt(f"The session's repository is damaged: {message}")
 
 
-def decipher(message: str) -> JobError:
+def is_denial(reason: str) -> bool:
+    """Tell whether a remote's reason for refusing a ref is about rights."""
+    return _DENIED.search(reason) is not None
+
+
+class _RawPath(Struct, frozen=True):
+    """A path in bytes, which pygit2 takes in this guise alone."""
+
+    path: bytes
+
+    def __fspath__(self) -> bytes:
+        return self.path
+
+
+def _entry(index: pygit2.Index, path: bytes) -> Any:
+    return C.git_index_get_bypath(index._index, path, 0)
+
+
+def _signed(seconds: int) -> int:
+    seconds &= _MASK
+    return seconds - 2**32 if seconds >= 2**31 else seconds
+
+
+_STATUS_ERRORS: dict[str, type[JobError]] = {
+    "401": AuthenticationFailed,
+    "403": PermissionDenied,
+    "404": RepositoryNotFound,
+    "413": PushRejected,
+    "429": RateLimited,
+}
+
+
+def _decipher(message: str) -> JobError:
     """Tell from libgit2's words what went wrong with a remote."""
     for words, meaning in _UNSUPPORTED.items():
         if words in message:
@@ -181,38 +269,3 @@ def _path(message: str) -> str:
     match = _PATH.search(message)
     path = (match[1] or match[2]) if match else message
     return path if len(path) <= _SHOWN else f"{path[:_SHOWN]}…"
-
-
-def is_denial(reason: str) -> bool:
-    """Tell whether a remote's reason for refusing a ref is about rights."""
-    return _DENIED.search(reason) is not None
-
-
-_LEVEL = 1
-
-
-def blob_id(data: bytes) -> bytes:
-    """Return the id that git gives a blob, twenty bytes."""
-    sha1 = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
-    sha1.update(data)
-    return sha1.digest()
-
-
-def write_blob(git: Path, data: bytes) -> bytes:
-    """Write a blob below a `.git` folder, if it is not there, and return its id, twenty bytes.
-
-    libgit2's own function takes four times as long and holds the GIL, so that `/health` would wait.
-    """
-    oid = blob_id(data)
-    name = oid.hex()
-    folder = git / "objects" / name[:2]
-    file = folder / name[2:]
-    if not file.exists():
-        folder.mkdir(exist_ok=True)
-        deflater = isal_zlib.compressobj(_LEVEL)
-        parts = (deflater.compress(b"blob %d\0" % len(data)), deflater.compress(data), deflater.flush())
-        with tempfile.NamedTemporaryFile(dir=folder, prefix="tmp_obj_", delete=False) as new:
-            new.writelines(parts)
-            os.fchmod(new.fileno(), 0o444)
-        os.replace(new.name, file)
-    return oid

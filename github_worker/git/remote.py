@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import pygit2
 from msgspec import Struct
-from pygit2.callbacks import git_fetch_options, git_push_options
 from pygit2.enums import CredentialType
-from pygit2.ffi import C, ffi
-from pygit2.utils import StrArray
 
 from github_worker.contract import RepositoryUrl, origin_of
 from github_worker.errors import (
@@ -23,7 +19,8 @@ from github_worker.errors import (
     PushRejected,
     RemoteUnavailable,
 )
-from github_worker.git.native import RemoteFaltered, is_denial, translate_errors
+from github_worker.git import native
+from github_worker.git.native import RemoteFaltered, Transfer, is_denial, translate_errors
 from github_worker.redaction import Secret, scrub
 from github_worker.retry import retry
 
@@ -47,14 +44,6 @@ class RemoteHeads(Struct, frozen=True):
 
     branches: Mapping[str, str]
     default: str | None
-
-
-class Transfer(Struct, frozen=True):
-    """How far a fetch is, in objects and in bytes."""
-
-    received: int
-    total: int
-    bytes: int
 
 
 class Remote:
@@ -82,22 +71,15 @@ class Remote:
         """Fetch one branch, or all of them and all tags, to where git has them; `depth` 0 is git's own."""
         name = branch or "*"
         refspec = f"+{_HEADS}{name}:{_TRACKED}{name}"
-        tags = C.GIT_REMOTE_DOWNLOAD_TAGS_AUTO if branch else C.GIT_REMOTE_DOWNLOAD_TAGS_ALL
-        retry(lambda: self._fetch(refspec, depth, tags), RemoteFaltered)
+        retry(lambda: self._fetch(refspec, depth, all_tags=branch is None), RemoteFaltered)
 
     def _list_heads(self) -> list[pygit2.remotes.RemoteHead]:
         with self._connection() as remote:
             return remote.list_heads(callbacks=self._callbacks(), proxy=True)
 
-    def _fetch(self, refspec: str, depth: int, tags: int) -> None:
-        with self._connection() as remote, git_fetch_options(self._callbacks()) as payload:
-            options = payload.fetch_options
-            # Called for each object; `transfer` reads the same counts where it stands.
-            options.callbacks.transfer_progress = options.callbacks.sideband_progress = ffi.NULL
-            options.depth, options.download_tags = depth, tags
-            options.proxy_opts.type = C.GIT_PROXY_AUTO
-            with StrArray([refspec]) as array:
-                payload.check_error(C.git_remote_fetch(remote._remote, array.ptr, options, ffi.NULL))
+    def _fetch(self, refspec: str, depth: int, *, all_tags: bool) -> None:
+        with self._connection() as remote:
+            native.fetch(remote, refspec, self._callbacks(), depth=depth, all_tags=all_tags)
 
     @contextmanager
     def _connection(self) -> Iterator[pygit2.Remote]:
@@ -115,20 +97,14 @@ class Remote:
 
     @property
     def transfer(self) -> Transfer:
-        """How far the fetch is that another thread runs."""
-        remote = self._remote  # held, as the other thread may connect anew
-        stats = C.git_remote_stats(remote._remote)
-        return Transfer(
-            stats.indexed_objects + stats.indexed_deltas,
-            stats.total_objects + stats.total_deltas,
-            stats.received_bytes,
-        )
+        """The progress of the fetch that another thread runs."""
+        return native.read_transfer(self._remote)
 
     def push(self, branch: str, *, new: bool = False) -> None:
         """Push a branch to its namesake, never by force; `new` ones must not exist there.
 
         Raises RemoteMoved, PushRejected or PermissionDenied with the remote's own words, or what
-        `git.errors` tells of the network.
+        `translate_errors` tells of the network.
         """
         try:
             retry(lambda: self._push_once(branch, new), RemoteFaltered)
@@ -158,15 +134,8 @@ class Remote:
             raise _refusal(branch, callbacks.refused, callbacks.said)
 
     def _push(self, refspec: str, callbacks: _Callbacks) -> None:
-        # pygit2's own callback decodes each packet by itself, and fails where one ends within a character.
-        listener = ffi.callback("git_transport_message_cb", callbacks.listen)
-        origin = self._repository.remotes["origin"]
-        with translate_errors(), git_push_options(callbacks) as payload:
-            options = payload.push_options
-            options.callbacks.sideband_progress = listener
-            options.proxy_opts.type = C.GIT_PROXY_AUTO
-            with StrArray([refspec]) as array:
-                payload.check_error(C.git_remote_push(origin._remote, array.ptr, options))
+        with translate_errors():
+            native.push(self._repository.remotes["origin"], refspec, callbacks, callbacks.listen)
 
     def _callbacks(self, *, new: bool = False) -> _Callbacks:
         return _Callbacks(self.url.origin, self._token, new=new)
@@ -215,14 +184,13 @@ class _Callbacks(pygit2.RemoteCallbacks):
         self._asked = True
         return pygit2.UserPass("x-access-token", self._token.reveal())
 
-    def listen(self, text: Any, length: int, _: Any) -> int:
+    def listen(self, text: bytes) -> None:
         """Keep the last words of the remote."""
-        self._said = (self._said + bytes(ffi.buffer(text, length)))[-4000:]
-        return 0
+        self._said = (self._said + text)[-4000:]
 
     @property
     def said(self) -> str:
-        """What the remote said beside its answer, as a terminal would show it."""
+        """The remote's words beside its answer, as a terminal would show them."""
         lines = self._said.decode(errors="replace").replace("\r", "\n").splitlines()
         return "\n".join(line.rstrip() for line in lines if line.strip())
 

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 
 import pygit2
 from msgspec import Struct
@@ -55,7 +55,7 @@ def stage(repository: Repository, nested: Iterable[str], misnamed: Iterable[str]
     `misnamed` are folders and files of names that git does not take, which are kept elsewhere. Raises
     FileTooLarge and UnsupportedRepository, before the index is touched.
     """
-    worktree = _Worktree(repository, nested, write_blob)
+    worktree = _Worktree(repository, nested, partial(write_blob, repository.libgit2))
     changes = list(worktree.changes())
     left_out = [*worktree.left_out, *_apply_all(repository.libgit2.index, changes)]
     left_out += [(os.fsencode(name), _INVALID_NAME) for name in misnamed if not worktree.ignores(name)]
@@ -82,16 +82,16 @@ def refresh(repository: Repository) -> None:
 class _Worktree:
     """One look at a worktree; what must be left out is known once all changes were yielded.
 
-    `write` stores a blob below a `.git` folder and returns its id; without it ids are computed alone.
+    `make_blob` returns the id of a blob, and may store it.
     """
 
     def __init__(
-        self, repository: Repository, nested: Iterable[str], write: Callable[..., bytes] | None = None
+        self, repository: Repository, nested: Iterable[str], make_blob: Callable[[bytes], bytes] = blob_id
     ) -> None:
         self.left_out: list[tuple[bytes, str]] = []
         self._repository = repository
         self._root = os.fsencode(repository.folder) + b"/"
-        self._write = write
+        self._make_blob = make_blob
         self._nested = {os.fsencode(folder) for folder in nested}
         self._rules = repository.rules
         self._folders: dict[bytes, bool] = {b"": True}
@@ -218,7 +218,7 @@ class _Worktree:
     def _blob(self, path: bytes, status: os.stat_result, entry: Entry | None) -> bytes:
         """Return the id of the blob that git makes of a file or a link, and store it."""
         if stat.S_ISLNK(status.st_mode):
-            return self._stored(os.readlink(self._root + path))
+            return self._make_blob(os.readlink(self._root + path))
         attributes = self._attributes.of(path)
         if isinstance(name := attributes.get(b"filter"), bytes) and status.st_size:
             return self._filtered(path, status, name)
@@ -229,7 +229,7 @@ class _Worktree:
                 data = self._converted(data, change, entry)
             except CannotConvert as error:
                 raise UnsupportedRepository(f"{os.fsdecode(path)} cannot be committed: {error}") from None
-        return self._stored(data)
+        return self._make_blob(data)
 
     def _converted(self, data: bytes, change: Conversion, entry: Entry | None) -> bytes:
         converted = change.to_git(data, in_index=self._indexed(entry) if change.needs_index else None)
@@ -248,7 +248,7 @@ class _Worktree:
             if self._has(oid := blob_id(data)):
                 return oid
             if name == b"lfs" and is_lfs_pointer(data):
-                return self._stored(data)
+                return self._make_blob(data)
         if name == b"lfs":
             pointer = blob_id(lfs_pointer(self._root + path, status.st_size))
             if self._has(pointer):
@@ -266,12 +266,6 @@ class _Worktree:
     def _content(self, path: bytes) -> bytes:
         with open(self._root + path, "rb", opener=lambda name, _: os.open(name, _READ)) as file:
             return file.read()
-
-    def _stored(self, data: bytes) -> bytes:
-        oid = blob_id(data)
-        if self._write and not self._has(oid):
-            self._write(self._repository.folder / ".git", data)
-        return oid
 
     def _has(self, oid: bytes) -> bool:
         return pygit2.Oid(raw=oid) in self._repository.libgit2
