@@ -156,7 +156,7 @@ def _make_key(secret: Secret | None, *, oauth: bool) -> ModelKey | None:
     return ModelKey(secret, oauth)
 
 
-ModelKey = Annotated[
+ClaudeCredentials = Annotated[
     ModelCredentials,
     describe(
         "The model's credentials: an API key, an OAuth access token, or JSON that holds one of them. "

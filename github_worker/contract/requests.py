@@ -10,10 +10,10 @@ from msgspec import Meta, Struct
 from github_worker.contract.fields import (
     AnyRepositoryUrl,
     Branch,
+    ClaudeCredentials,
     Depth,
     Directory,
     Line,
-    ModelKey,
     Owner,
     RepositoryName,
     RepositoryUrl,
@@ -96,7 +96,7 @@ class CreateBranch(Request, frozen=True, kw_only=True):
     user_request: UserRequest
     base_branch: Annotated[Branch, describe("The branch to start at.", "main")]
     repo_url: AnyRepositoryUrl | None = None
-    claude_credentials: ModelKey | None = None
+    claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
 
     def __post_init__(self) -> None:
@@ -110,7 +110,7 @@ class CommitAndPush(Request, frozen=True, kw_only=True):
     operation, result = "commit-and-push", Committed
 
     session_id: SessionId
-    claude_credentials: ModelKey | None = None
+    claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
     user_id: Annotated[
         Line | None, describe("The user who asks; the commit says so in `Committed-by:`.", "user-17")
@@ -137,7 +137,7 @@ class InitSession(Request, frozen=True, kw_only=True):
     branch: _ClonedBranch | None = None
     directory: Directory | None = None
     user_request: UserRequest
-    claude_credentials: ModelKey | None = None
+    claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
     depth: Depth | None = None
     all_branches: _AllBranches = False
@@ -159,7 +159,7 @@ class CreatePullRequest(Request, frozen=True, kw_only=True):
     title: _Title | None = None
     body: _Body | None = None
     draft: Annotated[bool, describe("Whether to open it as a draft.", True)] = False
-    claude_credentials: ModelKey | None = None
+    claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
 
     def __post_init__(self) -> None:
@@ -205,7 +205,7 @@ class AutoPullRequest(Request, frozen=True, kw_only=True):
             True,
         ),
     ] = False
-    claude_credentials: ModelKey | None = None
+    claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
 
     def __post_init__(self) -> None:
