@@ -190,21 +190,21 @@ async def download_metadata(store: Store, session_id: str, limits: Limits, repor
     received = ByteCount()
 
     def download() -> Metadata | None:
-        return retry(lambda: _download(store, session_id, limits, received), BrokenOff)
+        return retry(lambda: _download(store, session_id, limits, received), DownloadInterrupted)
 
     return await report.transfer(asyncio.to_thread(download), "Downloading the session", received)
 
 
-class BrokenOff(StorageUnavailable):
+class DownloadInterrupted(StorageUnavailable):
     """The archive began to arrive, and did not arrive whole."""
 
 
-def translate_break(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Pass an archive's chunks on; raise BrokenOff where the storage fails in between."""
+def translate_interruption(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass an archive's chunks on; raise DownloadInterrupted where the storage fails in between."""
     try:
         yield from chunks
     except StorageUnavailable as error:
-        raise BrokenOff(str(error)) from error
+        raise DownloadInterrupted(str(error)) from error
 
 
 def _download(store: Store, session_id: str, limits: Limits, received: ByteCount) -> Metadata | None:
@@ -212,7 +212,7 @@ def _download(store: Store, session_id: str, limits: Limits, received: ByteCount
         if download is None:
             raise SessionNotFound(f"There is no session {session_id}")
         received.size, received.total = 0, download.size
-        return read_archive(translate_break(received.counted(download.chunks)), session_id, limits)
+        return read_archive(translate_interruption(received.counted(download.chunks)), session_id, limits)
 
 
 def read_archive(chunks: Iterable[bytes], session_id: str, limits: Limits) -> Metadata | None:

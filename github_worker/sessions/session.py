@@ -18,7 +18,7 @@ from github_worker.progress import ByteCount
 from github_worker.redaction import hide
 from github_worker.retry import retry
 from github_worker.scratch import Scratch
-from github_worker.sessions.metadata import BrokenOff, Metadata, translate_break
+from github_worker.sessions.metadata import DownloadInterrupted, Metadata, translate_interruption
 from github_worker.storage import Store
 
 WORKSPACE = Path("workspace/workspace")
@@ -87,7 +87,7 @@ def load_session(
     session_id: str, store: Store, scratch: Scratch, limits: Limits, received: ByteCount
 ) -> Session:
     """Download and unpack a session, or begin one where there is none; what breaks off is fetched anew."""
-    return retry(lambda: _load(session_id, store, scratch, limits, received), BrokenOff)
+    return retry(lambda: _load(session_id, store, scratch, limits, received), DownloadInterrupted)
 
 
 def _load(session_id: str, store: Store, scratch: Scratch, limits: Limits, received: ByteCount) -> Session:
@@ -100,7 +100,7 @@ def _load(session_id: str, store: Store, scratch: Scratch, limits: Limits, recei
             if download is None:
                 return Session(session_id, folders, Inventory(), limits, None)
             received.size, received.total = 0, download.size
-            inventory = unpack(translate_break(received.counted(download.chunks)), folders, limits)
+            inventory = unpack(translate_interruption(received.counted(download.chunks)), folders, limits)
         return Session(session_id, folders, inventory, limits, download.version)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
