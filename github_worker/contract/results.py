@@ -13,6 +13,7 @@ from github_worker.contract.fields import describe
 WorkerStatus = Annotated[
     Literal["idle", "busy"], describe("Whether the worker waits for its job or works at it.", "idle")
 ]
+ChangeStatus = Literal["A", "M", "D", "R", "C", "T"]  # git-diff(1), --name-status
 _SHA = "5716ca5987cbf97d6bb54920bea6adde242d87e6"
 _BRANCH = "webedt/dark-mode-7c1e2d90"
 _BranchName = Annotated[str, describe("The session's new branch.", _BRANCH)]
@@ -94,6 +95,22 @@ class Committed(Result, frozen=True, kw_only=True):
     reason: Annotated[
         str | None, describe("Why it was skipped.", "Nothing has changed, and everything is pushed")
     ] = None
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One file of a commit; `old_path` is where it was renamed or copied from, the rest counts lines."""
+
+    status: ChangeStatus
+    path: str
+    old_path: str | None = None
+    insertions: int = 0
+    deletions: int = 0
+    binary: bool = False
+
+    @property
+    def lines(self) -> int:
+        """How many lines were added or removed."""
+        return self.insertions + self.deletions
 
 
 class SessionInitialised(Cloned, frozen=True, kw_only=True):

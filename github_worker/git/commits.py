@@ -9,7 +9,7 @@ import pygit2
 from msgspec import Struct
 from pygit2.enums import DeltaStatus, FileMode, SortMode
 
-from github_worker.changes import Change, ChangeStatus
+from github_worker.contract import Change, ChangeStatus
 from github_worker.errors import FileTooLarge, SessionCorrupt
 from github_worker.git.repository import Person, Repository
 from github_worker.git.worktree import MAX_FILE_BYTES

@@ -7,7 +7,7 @@ import re
 from itertools import takewhile
 from pathlib import PurePosixPath
 
-from github_worker.changes import Change
+from github_worker.contract import Change
 from github_worker.naming.answers import (
     MAX_SUBJECT,
     disarm,

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from github_worker.changes import Change
+from github_worker.contract import Change
 from github_worker.credentials import mask
 from github_worker.redaction import scrub
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from github_worker.changes import Change, ChangeStatus
-from github_worker.contract import AutoPullRequest, CreatePullRequest
+from github_worker.contract import AutoPullRequest, Change, ChangeStatus, CreatePullRequest
 from github_worker.errors import BranchNotFound, NoCommits, NoRepository
 from github_worker.github.client import Repository
 from github_worker.github.requests import FullName

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from github_worker.changes import Change
+from github_worker.contract import Change
 from github_worker.naming import fallback
 from tests.naming.rules import ANY_TEXT, assert_message, assert_session
 

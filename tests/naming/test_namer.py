@@ -14,8 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from github_worker.changes import Change
-from github_worker.contract import ModelCredentials
+from github_worker.contract import Change, ModelCredentials
 from github_worker.naming import CommitContext, Namer, PullRequestContext
 from github_worker.naming.answers import NoAnswer
 from github_worker.naming.model import read

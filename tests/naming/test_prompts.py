@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from github_worker.changes import Change
+from github_worker.contract import Change
 from github_worker.naming import CommitContext, PullRequestContext, prompts
 from github_worker.naming.prompts import PER_FILE, TOTAL, cut, excerpt, is_generated, is_large
 
