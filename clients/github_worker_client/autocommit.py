@@ -24,7 +24,11 @@ _LATER = {"remote_unavailable", "rate_limited"}  # reasons of a failed push that
 
 
 class Credentials:
-    """What a commit is made with: a token for the remote, and one for the model that writes the message."""
+    """The credentials of a commit.
+
+    `access_token` is for the remote, and must be allowed to push. `claude_credentials` are for the model that
+    writes the message, as in `GitHubWorker`.
+    """
 
     def __init__(self, access_token: Token, claude_credentials: Credential | None = None) -> None:
         self.access_token = Secret(access_token) if isinstance(access_token, str) else access_token
@@ -37,17 +41,16 @@ Provide = Callable[[str, str | None], Credentials | Awaitable[Credentials]]
 
 
 class AutoCommit:
-    """Commits what `touch` was called for, one commit at a time for a session; times are in seconds.
+    """Commits what `touch` was called for, one commit at a time for a session.
 
-    After `cooldown` without an edit, or `max_wait` after the first, `save(session_id)` is awaited, so that
-    storage has the edits; `credentials(session_id, user_id)` is asked, so that tokens can rotate; the commit
-    is made and pushed in the name of the last user who made an edit; `committed(session_id, result)` is
-    awaited. Edits made meanwhile are committed after it. Whatever fails, a hook too, is logged and tried
-    again later, by `backoff`; the edits stay pending. So is a commit that the remote was not there to take;
-    one that it refused is told as it is, with its `push_error`. A commit whose outcome was lost is asked for
-    under the same request id, so none is made twice; `committed` may be called again if it failed.
+    Once a session's edits have come to rest its commit is made and pushed, in the name of the last user who
+    made an edit. Edits made meanwhile are committed after it. Whatever fails, a hook too, is logged and tried
+    again later; the edits stay pending. So is a commit that the remote was not there to take; one that it
+    refused is told as it is, with its `push_error`. A commit whose outcome was lost is asked for under the
+    same request id, so none is made twice.
 
-    It belongs to one event loop, and hooks must not await `flush` or `close`.
+    It belongs to one event loop, and hooks must not await `flush` or `close`. As a context manager it closes
+    at the end.
     """
 
     def __init__(
@@ -62,6 +65,17 @@ class AutoCommit:
         backoff: Backoff = _BACKOFF,
         clock: Clock | None = None,
     ) -> None:
+        """Make an AutoCommit that works with `worker`; times are in seconds.
+
+        - `credentials(session_id, user_id)`: returns Credentials, and may be async. It is asked for each
+          commit, so that tokens can rotate; `user_id` is None if nobody was named.
+        - `save(session_id)`: is awaited before each commit, so that storage has the edits.
+        - `committed(session_id, result)`: is awaited after each commit, and again if it failed.
+        - `cooldown`: the time without an edit after which a session is committed.
+        - `max_wait`: the time after the first edit at which it is committed, whether edits go on or not.
+        - `backoff`: the waits after failures in a row: 10 s that double up to 15 minutes.
+        - `clock`: the time, for tests.
+        """
         self._worker = worker
         self._credentials = credentials
         self._save = save
@@ -84,7 +98,7 @@ class AutoCommit:
         return frozenset(self._sessions)
 
     def touch(self, session_id: str, user_id: str | None = None) -> None:
-        """Note that `user_id` edited the session."""
+        """Note that `user_id` edited the session just now; raise RuntimeError if this is closed."""
         if self._closed:
             raise RuntimeError("this AutoCommit is closed")
         if session_id not in self._sessions:
@@ -92,7 +106,10 @@ class AutoCommit:
         self._sessions[session_id].touch(user_id)
 
     async def flush(self, *session_ids: str) -> None:
-        """Commit now what is pending in these sessions, or in all; raise NotCommitted if that fails."""
+        """Commit now what is pending in these sessions, or in all, and wait for it.
+
+        Raise NotCommitted, with an error for each session that failed; their edits stay pending.
+        """
         chosen = [name for name in session_ids or self._sessions if name in self._sessions]
         flushes = [self._sessions[name].flush() for name in chosen]
         outcomes = await asyncio.gather(*flushes, return_exceptions=True)
@@ -105,7 +122,10 @@ class AutoCommit:
             raise NotCommitted(errors)
 
     async def close(self) -> None:
-        """Commit what is pending, with one try each, and stop; raise NotCommitted if that fails."""
+        """Commit what is pending, with one try for each session, and stop.
+
+        Raise NotCommitted, with an error for each session that failed; their edits are committed no more.
+        """
         self._closed = True
         try:
             await self.flush()
@@ -150,13 +170,13 @@ class AutoCommit:
                 user_id=user_id,
                 request_id=attempt.request_id,
             )
-            return _pushed(result)
+            return _check_push(result)
         except JobFailed:
             attempt.asked = False
             raise
 
 
-def _pushed(result: Committed) -> Committed:
+def _check_push(result: Committed) -> Committed:
     """Return a commit that is pushed or never will be; raise JobFailed where pushing it later may help."""
     error = result.push_error
     if error is not None and error.code in _LATER:

@@ -47,16 +47,30 @@ _BACKOFF = Backoff(at_once=4, first=0.2, longest=3.0)
 
 
 class GitHubWorker:
-    """A client of the service at `base_url`; `token` is its `GITHUB_WORKER_TOKEN`.
+    """A client of the service at one address, behind which are any number of replicas.
 
-    A replica that is busy, restarting or gone is left for another, on a new connection, for up to
-    `busy_timeout` seconds; then WorkerBusy or WorkerUnavailable is raised. A stream that breaks, or is silent
-    for `silence_timeout` seconds (a worker sends something every 15), is asked for again with the same
-    request id, `stream_attempts` times in all; then StreamBroken is raised. An error that the worker reports
-    is JobFailed, and is not retried. A wrong field is InvalidRequest before anything is sent.
+    Every method that runs a job takes these, besides its own:
 
-    `on_event` of each method is called with every event; it may be async. After a broken stream the events
-    begin anew. If it raises, the call ends with that, while the worker finishes the job.
+    - `access_token`: the token for the git server and the forge, text or a Secret.
+    - `claude_credentials`: for the model that writes names and messages: an API key, an OAuth token, or the
+      JSON that holds one, as text, a mapping or a Secret. Without them the worker's own are used, if it has
+      any.
+    - `request_id`: asked again with the same one, the worker answers with the first outcome and does nothing
+      twice. A new one is made unless given.
+    - `on_event`: is called with every event, and awaited if it is async. After a broken stream the events
+      begin anew. If it raises, the call ends with that, while the worker finishes the job.
+
+    and raises these, all of them a GitHubWorkerError:
+
+    - InvalidRequest, before anything is sent, if a field is wrong; Unauthorized and other kinds of Refused if
+      the worker does not take the request.
+    - WorkerBusy or WorkerUnavailable if no replica took the job within `busy_timeout`.
+    - JobFailed if the worker reports an error; it is not retried, and its `code`, `stage`, `retryable` and
+      `data` are the worker's.
+    - StreamBroken if the stream was lost again and again; the job may have been done.
+    - UnexpectedAnswer if what answers is no GitHub Worker.
+
+    A push that failed raises nothing: the result's `pushed` is false, and `push_error` says why.
     """
 
     def __init__(
@@ -72,6 +86,19 @@ class GitHubWorker:
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        """Make a client; it connects when it is asked for something.
+
+        - `base_url`: the service's address, such as `http://github-worker:5003`.
+        - `token`: its `GITHUB_WORKER_TOKEN`, if it has one.
+        - `busy_timeout`: the seconds in which a replica that is busy, restarting or gone is left for another,
+          on a new connection.
+        - `connect_timeout`: the seconds that one connection may take.
+        - `silence_timeout`: the seconds without a byte after which a stream counts as broken; a worker sends
+          something every 15.
+        - `stream_attempts`: how often a stream is asked for in all, under the same request id.
+        - `backoff`: the waits between tries: none for the first 4, then 0.2 s that double up to 3 s.
+        - `clock`: the time, for tests. `transport`: another way to send, as httpx has it.
+        """
         self._http = httpx.AsyncClient(
             base_url=base_url,
             timeout=httpx.Timeout(silence_timeout, connect=connect_timeout, pool=None),
@@ -111,7 +138,17 @@ class GitHubWorker:
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> Cloned:
-        """Clone a repository into a session, or update the one that is there."""
+        """Clone a repository into a session, or update the one that is there.
+
+        - `session_id`: the session; it is made if there is none.
+        - `repo_url`: `https://host/owner/repo` or `git@host:owner/repo`, without credentials.
+        - `branch`: the branch to clone; the remote's default by default, and if the remote has no such
+          branch.
+        - `directory`: the folder to clone into, one path segment; the repository's name by default.
+        - `access_token`: may be left out for a public repository.
+        - `depth`: how many commits of history; all of them by default.
+        - `all_branches`: whether to clone every branch; only the one by default.
+        """
         request = wire.build(
             CloneRepository,
             session_id=session_id,
@@ -137,7 +174,13 @@ class GitHubWorker:
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> BranchCreated:
-        """Start a branch with a good name in the session, and push it."""
+        """Start a branch in the session that is named after the user's request, and push it.
+
+        - `session_id`: a session that holds a repository.
+        - `user_request`: the user's words for the work, 1 to 100,000 characters.
+        - `base_branch`: the branch to start at.
+        - `repo_url`: the repository that the session must hold; any by default.
+        """
         request = wire.build(
             CreateBranch,
             session_id=session_id,
@@ -163,7 +206,17 @@ class GitHubWorker:
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> Committed:
-        """Commit everything that changed in the session's repository, and push it."""
+        """Commit everything that changed in the session's repository, and push it.
+
+        - `session_id`: a session that holds a repository.
+        - `user_id`: the user who asks, for the commit's `Committed-by:`; none by default.
+        - `author`: the commit's author; the worker itself by default.
+        - `message`: the commit's message; by default it is made from the changes.
+        - `allow_secrets`: whether credentials that are found in the changes are pushed, with a warning; by
+          default they end the job with `secret_detected`.
+
+        The result is `skipped`, with its `reason`, if there was nothing to commit and nothing to push.
+        """
         request = wire.build(
             CommitAndPush,
             session_id=session_id,
@@ -192,7 +245,11 @@ class GitHubWorker:
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> SessionInitialised:
-        """Clone a repository and start a branch in it."""
+        """Clone a repository and start a branch in it, over one download and one upload of the session.
+
+        The arguments are those of `clone_repository` and the `user_request` of `create_branch`; the new
+        branch starts at the one that is cloned.
+        """
         request = wire.build(
             InitSession,
             session_id=session_id,
@@ -224,7 +281,16 @@ class GitHubWorker:
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> PullRequestOpened:
-        """Open a pull request; `session_id` stands for owner, repo and head."""
+        """Open a pull request.
+
+        - `base`: the branch to merge into.
+        - `owner`, `repo`, `head`: the repository and the branch to merge; or `session_id` in place of all
+          three.
+        - `title`, `body`: its words; by default they are made from its commits.
+        - `draft`: whether to open it as a draft; no by default.
+
+        One that is open already is JobFailed.
+        """
         request = wire.build(
             CreatePullRequest,
             session_id=session_id,
@@ -254,7 +320,12 @@ class GitHubWorker:
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> PullRequestMerged:
-        """Merge a pull request; one that is merged already is reported as merged."""
+        """Merge a pull request; one that is merged already is reported as merged.
+
+        - `owner`, `repo`, `pull_number`: which one.
+        - `merge_method`: `merge`, `squash` or `rebase`; by default one that the repository allows.
+        - `commit_title`, `commit_message`: the merge commit's words; the forge's own by default.
+        """
         request = wire.build(
             MergePullRequest,
             owner=owner,
@@ -284,7 +355,15 @@ class GitHubWorker:
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> PullRequestFinished:
-        """Take a branch through a pull request into its base; `session_id` stands for owner, repo, branch."""
+        """Take a branch through a pull request into its base: find or open it, merge, delete the branch.
+
+        - `base`: the branch to merge into.
+        - `owner`, `repo`, `branch`: the repository and the branch to merge; or `session_id` in place of all
+          three.
+        - `title`, `body`: the words of a new pull request; by default they are made from its commits.
+        - `wait_for_checks`: whether to wait for the checks that the base requires or, if it requires none,
+          the branch's; no by default.
+        """
         request = wire.build(
             AutoPullRequest,
             session_id=session_id,
@@ -302,18 +381,19 @@ class GitHubWorker:
         return await self._result(request, PullRequestFinished, on_event)
 
     async def health(self) -> Health:
-        """Ask one replica how it is; raise WorkerUnavailable at once if it does not answer."""
+        """Ask one replica, once, how it is; raise WorkerUnavailable if it does not answer."""
         return await self._replicas.get("/health", Health)
 
     async def status(self) -> Status:
-        """Ask one replica what it does; raise WorkerUnavailable at once if it does not answer."""
+        """Ask one replica, once, what it does; raise WorkerUnavailable if it does not answer."""
         return await self._replicas.get("/status", Status)
 
     async def stream(self, request: Request) -> AsyncGenerator[AnyEvent, None]:
-        """Run a job and yield its events; the last one is Completed or Failed.
+        """Run a job and yield its events; the last one is Completed or Failed, which raises nothing here.
 
-        After a broken stream the events begin anew. Leaving early leaves the job running; wrap the iterator
-        in `contextlib.aclosing` to let go of the connection at once.
+        `request` is a request of the contract, such as CommitAndPush. Retries and other errors are as for the
+        methods. After a broken stream the events begin anew. Leaving early leaves the job running; wrap the
+        iterator in `contextlib.aclosing` to let go of the connection at once.
         """
         wire.check(request)
         request = msgspec.structs.replace(request, request_id=request.request_id or uuid.uuid4().hex)

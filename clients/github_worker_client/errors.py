@@ -1,4 +1,4 @@
-"""Everything that a call can raise, as one tree.
+"""The errors that a call can raise, as one tree.
 
 GitHubWorkerError
 ├── JobFailed           the stream ended with `error`: the outcome is known
@@ -23,7 +23,12 @@ from github_worker.redaction import scrub
 
 
 class GitHubWorkerError(Exception):
-    """The base: `code` and `stage` are the contract's, `retryable` says whether trying again may help."""
+    """The base of all errors.
+
+    `code` says what went wrong, in the contract's words if the worker said it; `stage` is the stage in which
+    it did, None outside of a job; `retryable` says whether trying again may help; `data` is what was achieved
+    before, by its names on the wire.
+    """
 
     code = "client_error"
     retryable = False
@@ -45,7 +50,7 @@ class GitHubWorkerError(Exception):
 
 
 class JobFailed(GitHubWorkerError):
-    """The job failed; `data` is what it achieved before."""
+    """The job failed; `code`, `stage`, `retryable` and `data` are the worker's."""
 
 
 class Refused(GitHubWorkerError):
@@ -79,7 +84,7 @@ class PayloadTooLarge(Refused):
 
 
 class NoWorker(GitHubWorkerError):
-    """No replica took the job; `retry_after` is what the last one proposed, in seconds."""
+    """No replica took the job; `retry_after` is the wait that the last one proposed, in seconds, or None."""
 
     retryable = True
 
@@ -118,7 +123,7 @@ class UnexpectedAnswer(GitHubWorkerError):
 
 
 class NotCommitted(GitHubWorkerError):
-    """Edits are still pending; `errors` says why, by session."""
+    """Edits are still pending; `errors` has the error of each session, by its id."""
 
     code = "not_committed"
     retryable = True

@@ -1,4 +1,4 @@
-"""What a stand-in worker can be told to answer."""
+"""The answers that a stand-in worker can be told to give."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ Answer = Stream | Refusal | Dropped
 
 
 def progress(stage: Stage, message: str = "", *, percent: int | None = None) -> Progress:
-    """Make an event of progress."""
+    """Make an event of progress; `message` is the stage's name and `percent` left out by default."""
     return Progress(stage=stage, message=message or stage, percent=percent)
 
 
 def completed(result: Result, timings: Mapping[str, int] | None = None) -> Completed:
-    """Make the event that ends a job well."""
+    """Make the event that ends a job well; `timings` are milliseconds by stage, none by default."""
     return Completed(data=msgspec.to_builtins(result), timings=dict(timings or {}))
 
 
@@ -57,7 +57,7 @@ def fails(
     retryable: bool = False,
     data: dict[str, Any] | None = None,
 ) -> Stream:
-    """Answer with the events `before`, and an error."""
+    """Answer with the events `before`, and an error; `data` is what was achieved before it."""
     failed = Failed(error=message, code=code, stage=stage, retryable=retryable, data=data)
     return Stream((*before, failed))
 
@@ -68,7 +68,7 @@ def cut_off(*before: AnyEvent) -> Stream:
 
 
 def hangs(*before: AnyEvent) -> Stream:
-    """Say nothing more after the events `before`."""
+    """Say nothing more after the events `before`, until the stand-in is closed."""
     return Stream(before, "hang")
 
 
@@ -78,15 +78,15 @@ def drops() -> Dropped:
 
 
 def refuses(status: int, code: str, message: str = "refused") -> Refusal:
-    """Refuse the request."""
+    """Refuse the request with an HTTP status and a code of the contract."""
     return Refusal(status, code, message)
 
 
 def busy(retry_after: int = 1) -> Refusal:
-    """Have a job already."""
+    """Refuse with 429, as a worker that has a job already; `retry_after` is in seconds."""
     return Refusal(429, "busy", "this worker has a job", retry_after)
 
 
 def shutting_down(retry_after: int = 1) -> Refusal:
-    """Be about to stop."""
+    """Refuse with 503, as a worker that is about to stop; `retry_after` is in seconds."""
     return Refusal(503, "shutting_down", "this worker is shutting down", retry_after)

@@ -33,7 +33,7 @@ _CONTAINER = "stand-in"
 
 
 class RecordedRequest(Struct, frozen=True):
-    """What was asked: `body` as it was sent, tokens in clear; `token` is the bearer token."""
+    """A request as it came: `body` as it was sent, tokens in clear; `token` is the bearer token."""
 
     operation: str
     body: dict[str, Any]
@@ -43,6 +43,7 @@ class RecordedRequest(Struct, frozen=True):
 class StandInWorker:
     """A worker that answers each `POST` with the next of `script`, and then with what is `plausible`.
 
+    It listens on a free port of loopback while it is a context manager; `requests` are those that it took.
     Unlike a real one it stays, takes any number of jobs, and does nothing. What a real one would refuse (a
     wrong field, another bearer token than `token`, an unknown endpoint) is refused, and not recorded.
     """
@@ -75,16 +76,16 @@ class StandInWorker:
 
     @property
     def base_url(self) -> str:
-        """Where it listens."""
+        """The address that it listens on, as `GitHubWorker` takes it."""
         return f"http://127.0.0.1:{self._servers[-1].server_port}"
 
     def play(self, *answers: Answer) -> None:
-        """Add to the script."""
+        """Add answers to the end of the script."""
         self._script.extend(answers)
 
     @contextmanager
     def unreachable(self) -> Iterator[None]:
-        """Refuse connections meanwhile; those that are open stay."""
+        """Refuse connections during the block; those that are open stay."""
         self._servers[-1].stop_listening()
         yield
         self._listen(self._servers[-1].server_port)
