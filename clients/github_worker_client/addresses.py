@@ -1,4 +1,4 @@
-"""Where the replicas behind a name are, for names that have an address for each of them."""
+"""The addresses of the replicas behind a name, where each of them has its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a session's edits are due to be committed. Pure: the caller brings the time."""
+"""Edits of a session, and the rule by which their commit is due. Pure: the caller brings the time."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ class Edits(Struct, frozen=True, kw_only=True):
         return min(self.last + rule.cooldown, self.first + rule.max_wait)
 
 
-def joined(earlier: Edits | None, later: Edits | None) -> Edits | None:
+def join(earlier: Edits | None, later: Edits | None) -> Edits | None:
     """Return both as one, where there are both."""
     return earlier.then(later) if earlier and later else earlier or later

@@ -49,14 +49,14 @@ class Replicas:
         try:
             response = await self._http.get(path, headers=_HEADERS | self._authorization())
         except _BROKEN as error:
-            raise _unavailable(error) from error
+            raise _unavailable_worker(error) from error
         return wire.answer(response.status_code, response.content, kind)
 
     async def stream(self, request: Request) -> AsyncGenerator[AnyEvent, None]:
         """Yield the events of a job, from the beginning again where the stream breaks."""
         for attempt in itertools.count(1):
             try:
-                async with self._admitted(request) as source, aclosing(source.aiter_sse()) as lines:
+                async with self._admit(request) as source, aclosing(source.aiter_sse()) as lines:
                     async for line in lines:
                         event = wire.event(line.data)
                         yield event
@@ -64,20 +64,20 @@ class Replicas:
                             return
                 reason = "it ended without an outcome"
             except _BROKEN as error:
-                reason = _named(error)
+                reason = _describe(error)
             except SSEError as error:
                 raise UnexpectedAnswer(str(error)) from error
             except NoWorker as error:
                 if attempt == 1:
                     raise
-                raise _stream_broken(request, str(error)) from error
+                raise _broken_stream(request, str(error)) from error
             if attempt == self._stream_attempts:
-                raise _stream_broken(request, reason)
+                raise _broken_stream(request, reason)
             # Not at once: the worker is likely still at the job whose stream was lost.
             await self._clock.sleep(self._backoff.pause(self._backoff.at_once + attempt, jitter()))
 
     @asynccontextmanager
-    async def _admitted(self, request: Request) -> AsyncIterator[EventSource]:
+    async def _admit(self, request: Request) -> AsyncIterator[EventSource]:
         """Open a stream on the first replica that takes the job."""
         deadline = self._clock.now() + self._busy_timeout
         addresses = Addresses(partial(of_host, self._http.base_url.host))
@@ -113,22 +113,22 @@ class Replicas:
             finally:
                 await response.aclose()
         except _BROKEN as error:
-            raise _unavailable(error) from error
+            raise _unavailable_worker(error) from error
         raise wire.refusal(response.status_code, body, response.headers.get("Retry-After"))
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token.reveal()}"} if self._token else {}
 
 
-def _stream_broken(request: Request, reason: str) -> StreamBroken:
+def _broken_stream(request: Request, reason: str) -> StreamBroken:
     return StreamBroken(
         f"the stream broke, and asking again failed: {reason}", request_id=request.request_id or ""
     )
 
 
-def _unavailable(error: Exception) -> WorkerUnavailable:
-    return WorkerUnavailable(f"no worker answered: {_named(error)}")
+def _unavailable_worker(error: Exception) -> WorkerUnavailable:
+    return WorkerUnavailable(f"no worker answered: {_describe(error)}")
 
 
-def _named(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__} {error}".strip()

@@ -12,7 +12,7 @@ from github_worker.contract import Committed
 from github_worker.redaction import scrub
 from github_worker.retry import jitter
 from github_worker_client.clock import Clock
-from github_worker_client.edits import Edits, Rule, joined
+from github_worker_client.edits import Edits, Rule, join
 from github_worker_client.errors import GitHubWorkerError
 
 logger = logging.getLogger("github_worker_client")
@@ -52,7 +52,7 @@ class SessionCommits:
     def touch(self, user_id: str | None) -> None:
         """Note an edit."""
         now = self._clock.now()
-        self._edits = joined(self._edits, Edits(first=now, last=now, user_id=user_id))
+        self._edits = join(self._edits, Edits(first=now, last=now, user_id=user_id))
 
     def flush(self) -> asyncio.Future[None]:
         """Commit without waiting; the future ends when that is done, or with a failed attempt's error."""
@@ -74,7 +74,7 @@ class SessionCommits:
         while pending := self._unsettled or self._edits:
             wait = self._due(pending) - self._clock.now()
             if wait <= 0 or self._hurry.is_set():
-                return self._begun(pending)
+                return self._begin(pending)
             await self._clock.wait(self._hurry, wait)
         return None
 
@@ -82,7 +82,7 @@ class SessionCommits:
         rested = pending.due(self._rule) if isinstance(pending, Edits) else -math.inf
         return max(rested, self._not_before)
 
-    def _begun(self, pending: Attempt | Edits) -> Attempt:
+    def _begin(self, pending: Attempt | Edits) -> Attempt:
         if isinstance(pending, Attempt):
             return pending
         self._edits = None
@@ -93,7 +93,7 @@ class SessionCommits:
         self._flushes = [flush for flush in self._flushes if not flush.done()]
         flushes = list(self._flushes)
         if error := await self._error_of(attempt):
-            self._failed(attempt, error)
+            self._put_off(attempt, error)
             _end(flushes, error)
             return
         resumed, self._unsettled = self._unsettled is not None, None
@@ -115,11 +115,11 @@ class SessionCommits:
             return error
         return None
 
-    def _failed(self, attempt: Attempt, error: Exception) -> None:
+    def _put_off(self, attempt: Attempt, error: Exception) -> None:
         if attempt.asked:
             self._unsettled = attempt
         else:
-            self._unsettled, self._edits = None, joined(attempt.edits, self._edits)
+            self._unsettled, self._edits = None, join(attempt.edits, self._edits)
         self._failures += 1
         wait = self._rule.backoff.pause(self._failures, jitter())
         self._not_before = self._clock.now() + wait

@@ -47,22 +47,22 @@ def build(kind: type[AnyRequest], **fields: object) -> AnyRequest:
     """Make a request of the fields that are not None; raise InvalidRequest naming the one that is wrong."""
     names = {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
     given = {names[name]: value for name, value in fields.items() if value is not None}
-    return _checked(kind, msgspec.json.encode(given, enc_hook=_in_clear))
+    return _check_body(kind, msgspec.json.encode(given, enc_hook=_reveal))
 
 
 def check(request: Request) -> None:
     """Raise InvalidRequest if a worker would not take `request`."""
-    _checked(type(request), encode_request(request))
+    _check_body(type(request), encode_request(request))
 
 
-def _checked(kind: type[AnyRequest], body: bytes) -> AnyRequest:
+def _check_body(kind: type[AnyRequest], body: bytes) -> AnyRequest:
     try:
         return decode_request(kind, body)
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
 
 
-def _in_clear(value: Any) -> str:
+def _reveal(value: Any) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     raise InvalidRequest(f"a {type(value).__name__} cannot be sent")
@@ -84,7 +84,7 @@ def outcome(event: AnyEvent | None, kind: type[AnyResult]) -> AnyResult:
         )
     if not isinstance(event, Completed):
         raise UnexpectedAnswer("the stream ended without an outcome")
-    return _converted(event.data, kind)
+    return _convert(event.data, kind)
 
 
 def answer(status: int, body: bytes, kind: type[Answer]) -> Answer:
@@ -99,7 +99,7 @@ def answer(status: int, body: bytes, kind: type[Answer]) -> Answer:
 
 def refusal(status: int, body: bytes, retry_after: str | None = None) -> GitHubWorkerError:
     """Turn an answer that is no stream into the error that it means."""
-    code, message = _explanation(status, body)
+    code, message = _explain(status, body)
     hint = float(retry_after) if retry_after and retry_after.isdecimal() else None
     if status == 429:
         return WorkerBusy(message, retry_after=hint)
@@ -108,7 +108,7 @@ def refusal(status: int, body: bytes, retry_after: str | None = None) -> GitHubW
     return _REFUSALS.get(status, Refused)(message, code=code)
 
 
-def _explanation(status: int, body: bytes) -> tuple[str | None, str]:
+def _explain(status: int, body: bytes) -> tuple[str | None, str]:
     try:
         refused = msgspec.json.decode(body, type=RefusalBody)
     except ValueError:
@@ -116,7 +116,7 @@ def _explanation(status: int, body: bytes) -> tuple[str | None, str]:
     return refused.error, refused.message
 
 
-def _converted(data: Mapping[str, Any], kind: type[AnyResult]) -> AnyResult:
+def _convert(data: Mapping[str, Any], kind: type[AnyResult]) -> AnyResult:
     try:
         return msgspec.convert(data, kind)
     except ValueError as error:

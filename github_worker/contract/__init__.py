@@ -1,4 +1,4 @@
-"""What crosses the service's border: requests, results, events. Typed structs, no I/O.
+"""The messages that cross the service's border: requests, results, events. Typed structs, no I/O.
 
 Field names are camelCase on the wire. `Request.operation` is the endpoint's path without the slash and
 `Request.result` the struct that its `completed` event carries.

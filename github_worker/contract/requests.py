@@ -54,7 +54,7 @@ _Body = Annotated[
 
 
 class Author(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who a commit is by."""
+    """The author of a commit."""
 
     name: Annotated[Line, describe("The author's name.", "Ada")]
     email: Annotated[Line, describe("The author's address.", "ada@example.com")]

@@ -41,7 +41,7 @@ class Result(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class PushError(Result, frozen=True, kw_only=True):
-    """Why a push failed; the commit or branch is in the session all the same."""
+    """The reason of a push that failed; the commit or branch is in the session all the same."""
 
     code: Annotated[str, describe("One of the error codes.", "push_conflict")]
     message: Annotated[str, describe("The reason, for a person.", "The remote refused the push.")]
@@ -109,7 +109,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def lines(self) -> int:
-        """How many lines were added or removed."""
+        """The number of lines that were added or removed."""
         return self.insertions + self.deletions
 
 
@@ -155,7 +155,7 @@ class PullRequestMerged(Result, frozen=True, kw_only=True):
 
 
 class PullRequestLink(Result, frozen=True, kw_only=True):
-    """Which pull request it is."""
+    """The number and the page of a pull request."""
 
     number: _Number
     html_url: _Link
@@ -245,7 +245,7 @@ class Status(Struct, rename="camel", frozen=True, kw_only=True):
 
 
 class RefusalBody(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
-    """Why no job was started; `retry_after` is in seconds."""
+    """The reason why no job was started; `retry_after` is in seconds."""
 
     error: Annotated[str, describe("The refusal's code.", "busy")]
     message: Annotated[str, describe("The reason, for a person.", "this worker has a job")]

@@ -67,7 +67,7 @@ def _stream(kind: type[Request]) -> Json:
     events = [_ref(event) for event in get_args(AnyEvent) if event.__name__ != "Completed"]
     schema = {
         "description": "The JSON of each `data:` line; the last one is `completed` or `error`",
-        "anyOf": [*events, {"allOf": [_named("Completed"), _ref(kind.result), _data(kind)]}],
+        "anyOf": [*events, {"allOf": [_ref_to("Completed"), _ref(kind.result), _data(kind)]}],
     }
     return {"description": "the job's events", "content": _content("text/event-stream", schema)}
 
@@ -152,8 +152,8 @@ def _content(media_type: str, schema: Json) -> Json:
 
 
 def _ref(kind: type) -> Json:
-    return _named(kind.__name__)
+    return _ref_to(kind.__name__)
 
 
-def _named(name: str) -> Json:
+def _ref_to(name: str) -> Json:
     return {"$ref": _REF.format(name=name)}

@@ -97,7 +97,7 @@ class WorkerServer(Server):
         """Let signals drain the gate."""
         loop = asyncio.get_running_loop()
         for number in HANDLED_SIGNALS:
-            loop.add_signal_handler(number, self._told_to_stop, number)
+            loop.add_signal_handler(number, self._on_signal, number)
         yield
 
     async def main_loop(self) -> None:
@@ -124,14 +124,14 @@ class WorkerServer(Server):
             connection.shutdown()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_TIMEOUT):
-                while self._closing():  # noqa: ASYNC110 (uvicorn has no event for it)
+                while self._has_closing_connection():  # noqa: ASYNC110 (uvicorn has no event for it)
                     await asyncio.sleep(0.001)
         leave(0)
 
-    def _closing(self) -> bool:
+    def _has_closing_connection(self) -> bool:
         return any(connection.transport.is_closing() for connection in self.server_state.connections)
 
-    def _told_to_stop(self, number: int) -> None:
+    def _on_signal(self, number: int) -> None:
         if self._gate.draining and number == signal.SIGINT:
             leave(128 + number)
         self._gate.drain()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from github_worker.retry import Backoff
-from github_worker_client.edits import Edits, Rule, joined
+from github_worker_client.edits import Edits, Rule, join
 
 RULE = Rule(cooldown=300.0, max_wait=1800.0, backoff=Backoff(first=1.0, longest=1.0))
 
@@ -30,7 +30,7 @@ def test_edits_never_wait_longer_than_max_wait(moments: list[float]) -> None:
     """However often someone edits, the first edit is committed in time."""
     edits = None
     for moment in moments:
-        edits = joined(edits, _edit(moment))
+        edits = join(edits, _edit(moment))
     assert edits is not None
     assert edits.due(RULE) <= moments[0] + RULE.max_wait
     assert edits.due(RULE) <= moments[-1] + RULE.cooldown

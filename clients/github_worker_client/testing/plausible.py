@@ -1,4 +1,4 @@
-"""How a worker would have answered: an operation's stages, and a result made from the request."""
+"""Plausible answers: an operation's stages, and a result made from the request."""
 
 from __future__ import annotations
 
@@ -79,23 +79,23 @@ def plausible(request: Request) -> Stream:
 def _result(request: Request) -> Result:
     match request:
         case CloneRepository():
-            return _cloned(request)
+            return _clone(request)
         case CreateBranch():
-            return _branched(request)
+            return _start_branch(request)
         case CommitAndPush():
-            return _committed(request)
+            return _commit(request)
         case InitSession():
-            return _initialised(request)
+            return _initialise(request)
         case CreatePullRequest():
-            return _opened(request)
+            return _open(request)
         case MergePullRequest():
             return PullRequestMerged(merged=True, sha=_hash(request), message="Merged")
         case AutoPullRequest():
-            return _finished(request)
+            return _finish(request)
     raise NotImplementedError(request.operation)
 
 
-def _cloned(request: CloneRepository) -> Cloned:
+def _clone(request: CloneRepository) -> Cloned:
     return Cloned(
         cloned_path=request.directory or RepositoryUrl.parse(request.repo_url).name,
         branch=request.branch or "main",
@@ -105,7 +105,7 @@ def _cloned(request: CloneRepository) -> Cloned:
     )
 
 
-def _branched(request: CreateBranch) -> BranchCreated:
+def _start_branch(request: CreateBranch) -> BranchCreated:
     url = RepositoryUrl.parse(request.repo_url or "https://github.com/owner/repo")
     branch = _branch(request.session_id, request.user_request)
     return BranchCreated(
@@ -118,7 +118,7 @@ def _branched(request: CreateBranch) -> BranchCreated:
     )
 
 
-def _committed(request: CommitAndPush) -> Committed:
+def _commit(request: CommitAndPush) -> Committed:
     return Committed(
         commit_hash=_hash(request),
         commit_message=request.message or "Update README.md",
@@ -130,7 +130,7 @@ def _committed(request: CommitAndPush) -> Committed:
     )
 
 
-def _initialised(request: InitSession) -> SessionInitialised:
+def _initialise(request: InitSession) -> SessionInitialised:
     url = RepositoryUrl.parse(request.repo_url)
     branch = _branch(request.session_id, request.user_request)
     return SessionInitialised(
@@ -147,7 +147,7 @@ def _initialised(request: InitSession) -> SessionInitialised:
     )
 
 
-def _opened(request: CreatePullRequest) -> PullRequestOpened:
+def _open(request: CreatePullRequest) -> PullRequestOpened:
     return PullRequestOpened(
         number=1,
         title=request.title or "Update README.md",
@@ -160,7 +160,7 @@ def _opened(request: CreatePullRequest) -> PullRequestOpened:
     )
 
 
-def _finished(request: AutoPullRequest) -> PullRequestFinished:
+def _finish(request: AutoPullRequest) -> PullRequestFinished:
     return PullRequestFinished(
         step="branch_deleted",
         pr=PullRequestLink(number=1, html_url=_pull(request.owner, request.repo)),
