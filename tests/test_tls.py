@@ -23,7 +23,7 @@ VARIABLES = ("STORAGE_WORKER_URL", "GIT_ALLOWED_HOSTS", "ANTHROPIC_BASE_URL")
 
 
 @dataclass(frozen=True)
-class Desk:
+class Servers:
     """Three servers by the variables that name them, each in clear and behind TLS, and who certified them."""
 
     clear: dict[str, str]
@@ -50,7 +50,7 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(git_server: GitServer, model: Model, tmp_path: Path) -> AsyncIterator[Desk]:
+async def servers(git_server: GitServer, model: Model, tmp_path: Path) -> AsyncIterator[Servers]:
     """Yield a git server with a repository, a storage worker, and a model that names a branch."""
     repository = git_server.seed("owner", "repo").url.removeprefix(git_server.origin)
     model.script(Say.json(title="Offer A Night Mode", slug="offer-night-mode"))
@@ -65,12 +65,14 @@ async def desk(git_server: GitServer, model: Model, tmp_path: Path) -> AsyncIter
                 for name, url in clear.items()
             }
             tls = {name: front.base_url for name, front in fronts.items()}
-            yield Desk(clear, tls, repository, tmp_path)
+            yield Servers(clear, tls, repository, tmp_path)
 
 
-async def test_storage_git_server_and_model_may_be_certified_by_an_authority_of_ones_own(desk: Desk) -> None:
+async def test_storage_git_server_and_model_may_be_certified_by_an_authority_of_ones_own(
+    servers: Servers,
+) -> None:
     """With the authority in SSL_CERT_FILE the job completes, its branch named by the model."""
-    result = await desk.init_session(trusting=True)
+    result = await servers.init_session(trusting=True)
 
     assert "night-mode" in result.branch_name
 
@@ -80,19 +82,19 @@ async def test_storage_git_server_and_model_may_be_certified_by_an_authority_of_
     [("STORAGE_WORKER_URL", "storage_unavailable"), ("GIT_ALLOWED_HOSTS", "remote_unavailable")],
 )
 async def test_a_server_that_nobody_vouches_for_fails_the_job(
-    desk: Desk, git_server: GitServer, name: str, code: str
+    servers: Servers, git_server: GitServer, name: str, code: str
 ) -> None:
     """Without the authority the job ends before a token has left the worker."""
     with pytest.raises(JobFailed) as failure:
-        await desk.init_session(behind_tls=(name,), trusting=False)
+        await servers.init_session(behind_tls=(name,), trusting=False)
 
     assert failure.value.code == code
     assert git_server.requests == []
 
 
-async def test_a_model_that_nobody_vouches_for_is_done_without(desk: Desk, model: Model) -> None:
+async def test_a_model_that_nobody_vouches_for_is_done_without(servers: Servers, model: Model) -> None:
     """The branch is named from the request, and the model has seen no prompt."""
-    result = await desk.init_session(behind_tls=("ANTHROPIC_BASE_URL",), trusting=False)
+    result = await servers.init_session(behind_tls=("ANTHROPIC_BASE_URL",), trusting=False)
 
     assert "dark-mode" in result.branch_name
     assert model.requests == []

@@ -1,4 +1,4 @@
-"""Where service and git do the same work: a session on a desk, its remote, and both of them as one file."""
+"""Where service and git do the same work: a session, its remote, and both of them as one file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from github_worker.contract import Warned, encode_event
 from tests.conftest import WRITE_TOKEN
-from tests.operations.conftest import SESSION, Office
+from tests.operations.conftest import SESSION, JobRunner
 from tests.support.git_server import GitServer
 from tests.support.repositories import GIT_ENV, Repository
 from tests.support.sessions import SessionFolder, metadata
@@ -88,9 +88,9 @@ def _environment(person: tuple[str, str], config: Mapping[str, str]) -> dict[str
 
 
 class Arena:
-    """A remote that is served, and a desk where its session lies unpacked as a coding worker has it.
+    """A remote that is served, and the tree of its session, unpacked as a coding worker has it.
 
-    Whatever a test does to the files and with git on the desk is in the archive that `pack` makes.
+    Whatever a test does to the files and with git in that tree is in the archive that `pack` makes.
     """
 
     def __init__(self, root: Path, port: int = 0) -> None:
@@ -98,8 +98,8 @@ class Arena:
         self.server = GitServer(root / "server", {WRITE_TOKEN: "write"}, port=port)
         self.remote: Repository = self.server.create("octo", NAME)
         self.sessions = SessionFolder(root / "sessions")
-        self.desk = root / "desk"
-        self.folder = self.desk / WORKTREE
+        self.session_tree = root / "session"
+        self.folder = self.session_tree / WORKTREE
         self.git = Git(self.folder, config=self._instead())
         scratch = root / "scratch"
         scratch.mkdir()
@@ -109,7 +109,7 @@ class Arena:
             "GIT_ALLOWED_HOSTS": self.server.origin,
             "GIT_TIMEOUT": "20",
         }
-        self.office = Office(env, WRITE_TOKEN)
+        self.runner = JobRunner(env, WRITE_TOKEN)
 
     def __enter__(self) -> Self:
         return self
@@ -143,10 +143,10 @@ class Arena:
 
     def _tell(self) -> None:
         github = {"repoUrl": self.remote.url, "baseBranch": "main", "clonedPath": NAME}
-        (self.desk / METADATA).write_text(json.dumps(metadata(SESSION, github=github)))
+        (self.session_tree / METADATA).write_text(json.dumps(metadata(SESSION, github=github)))
 
     def write(self, files: Files, mode: int = 0o644) -> None:
-        """Write files on the desk, or (None) remove them; an edit is never mistaken for none by its time."""
+        """Write files, or (None) remove them; an edit is never mistaken for none by its time."""
         for name, content in files.items():
             file = self.folder / os.fsdecode(name)
             if content is None:
@@ -171,9 +171,9 @@ class Arena:
     # The archive
 
     def pack(self, *options: str) -> bytes:
-        """Pack the desk with GNU tar."""
-        command = ["tar", *(options or ["--format=gnu"]), "-czf", "-", *sorted(os.listdir(self.desk))]
-        return subprocess.run(command, cwd=self.desk, capture_output=True, check=True).stdout
+        """Pack the tree with GNU tar."""
+        command = ["tar", *(options or ["--format=gnu"]), "-czf", "-", *sorted(os.listdir(self.session_tree))]
+        return subprocess.run(command, cwd=self.session_tree, capture_output=True, check=True).stdout
 
     def put(self, archive: bytes) -> None:
         """Store an archive as the session."""
@@ -185,16 +185,16 @@ class Arena:
         return archive.read_bytes() if archive.exists() else None
 
     def lay_out(self) -> None:
-        """Let the desk be what the stored session holds."""
+        """Let the tree be what the stored session holds."""
         archive = self.get()
         assert archive is not None
-        unpack(archive, self.desk)
+        unpack(archive, self.session_tree)
 
     def warnings(self) -> list[str]:
         """Return what the last job warned of; each of its events can be sent."""
-        for event in self.office.events:
+        for event in self.runner.events:
             encode_event(event)
-        return [event.message for event in self.office.events if isinstance(event, Warned)]
+        return [event.message for event in self.runner.events if isinstance(event, Warned)]
 
     # One file of both
 

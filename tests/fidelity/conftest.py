@@ -13,7 +13,7 @@ from tests.fidelity.arena import Arena
 
 @pytest.fixture
 def arena(tmp_path: Path) -> Iterator[Arena]:
-    """Yield an arena with an empty remote and nothing on the desk."""
+    """Yield an arena with an empty remote and nothing in its session."""
     with Arena(tmp_path / "arena") as arena:
         yield arena
     shutil.rmtree(arena.root)  # thousands of files, which nobody looks at once the verdict is there

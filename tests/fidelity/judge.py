@@ -103,7 +103,7 @@ class Sides:
 async def judge_commit(arena: Arena, allowed: str = "") -> Verdict:
     """Commit and push the stored session on both sides; `allowed` is the pattern of a refusal."""
     sides = Sides(arena)
-    verdict = await _serve(arena, arena.office.commit(message=MESSAGE, author=Author(*AUTHOR)))
+    verdict = await _serve(arena, arena.runner.commit(message=MESSAGE, author=Author(*AUTHOR)))
     git = sides.git()
     staged = index(git)
     verdict.refused = commit(git)
@@ -138,7 +138,7 @@ def _is_as_written(difference: Difference, written: dict[str, str]) -> bool:
 async def judge_clone(arena: Arena, allowed: str = "", **fields: Any) -> Verdict:
     """Clone the remote on both sides; `allowed` is the pattern of a refusal."""
     sides = Sides(arena)
-    verdict = await _serve(arena, arena.office.clone(arena.remote.url, **fields))
+    verdict = await _serve(arena, arena.runner.clone(arena.remote.url, **fields))
     git = sides.git()
     done = git.try_(*_clone_command(arena, fields))
     verdict.refused = os.fsdecode(done.stderr) if done.returncode else ""
@@ -268,7 +268,7 @@ def _push(git: Git, *, pull: bool = True) -> bool:
 
 
 async def agree(arena: Arena, archive: bytes | None = None, allowed: str = "") -> Verdict:
-    """Fail unless the service commits the desk (or an archive) as git does, and return the verdict."""
+    """Fail unless the service commits the session (or an archive) as git does, and return the verdict."""
     arena.put(archive or arena.pack())
     verdict = await judge_commit(arena, allowed)
     assert not verdict.differences, verdict

@@ -266,7 +266,7 @@ async def test_fetched_content_is_renamed(arena: Arena) -> None:
 async def commits_all_but_content(arena: Arena) -> None:
     """Commit where the judge, who has no git-lfs, would commit the raw content."""
     arena.put(arena.pack())
-    result = await arena.office.commit(message="Change it")
+    result = await arena.runner.commit(message="Change it")
     assert result.pushed
     assert arena.warnings() == []
 

@@ -48,7 +48,7 @@ async def test_an_empty_repository(arena: Arena, default: str, fields: dict[str,
     if fields.get("branch", default) == default:
         await agree_on_clone(arena, **fields)
     else:  # git would refuse the branch, the contract starts on it
-        await arena.office.clone(arena.remote.url, **fields)
+        await arena.runner.clone(arena.remote.url, **fields)
         arena.lay_out()
         assert arena.git("symbolic-ref", "HEAD").strip() == f"refs/heads/{fields['branch']}".encode()
 

@@ -51,7 +51,7 @@ async def test_the_judge_can_disagree(arena: Arena, tmp_path: Path) -> None:
     arena.put(arena.pack())
     sides = Sides(arena)
     arena.put(archive)
-    await arena.office.commit(message="Nothing of it")
+    await arena.runner.commit(message="Nothing of it")
     git = sides.git()
     commit(git)
     found = {(difference.aspect, difference.key) for difference in sides.compare(git)}

@@ -59,9 +59,9 @@ async def test_an_archive_that_was_appended_to(arena: Arena, format: str) -> Non
     arena.start({"a": "1\n", "d/b": "2\n", "gone/f": "3\n"})
     tar = arena.root / "appended.tar"
     base = ["tar", f"--format={format}", "-f", str(tar), "--mtime=@1700000000"]
-    run([*base, "-c", "workspace"], arena.desk)
+    run([*base, "-c", "workspace"], arena.session_tree)
     arena.write({"a": "9\n", "d/b": "8\n", "gone/f": "7\n"})
-    run([*base, "-r", f"{WORKTREE}/a", f"{WORKTREE}/d"], arena.desk)
+    run([*base, "-r", f"{WORKTREE}/a", f"{WORKTREE}/d"], arena.session_tree)
     await agree(arena, gzip.compress(tar.read_bytes()))
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the operations: one office, where each job runs as in a process of its own."""
+"""Fixtures of the operations: a runner, by which each job runs as in a process of its own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SESSION = "session-abcd1234"
 AnyResult = TypeVar("AnyResult", bound=Result)
 
 
-class Office:
+class JobRunner:
     """Runs jobs one after the other, and keeps the last one's events."""
 
     def __init__(self, env: dict[str, str], token: str = WRITE_TOKEN) -> None:
@@ -79,6 +79,6 @@ def origin(git_server: GitServer) -> Origin:
 
 
 @pytest.fixture
-def office(worker_env: dict[str, str]) -> Office:
-    """Return an office whose sessions, remote and model are this test's."""
-    return Office(worker_env | {"GIT_TIMEOUT": "5", "STORAGE_TIMEOUT": "5"})
+def runner(worker_env: dict[str, str]) -> JobRunner:
+    """Return a runner whose sessions, remote and model are this test's."""
+    return JobRunner(worker_env | {"GIT_TIMEOUT": "5", "STORAGE_TIMEOUT": "5"})

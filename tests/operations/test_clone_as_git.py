@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import WRITE_TOKEN
-from tests.operations.conftest import SESSION, Office
+from tests.operations.conftest import SESSION, JobRunner
 from tests.support.faults import Meanwhile
 from tests.support.git_server import GitServer
 from tests.support.repositories import Repository as Origin
@@ -65,7 +65,7 @@ def origin(git_server: GitServer) -> Origin:
 
 
 async def compare(
-    office: Office,
+    runner: JobRunner,
     url: str,
     sessions: SessionFolder,
     folder: Path,
@@ -73,7 +73,7 @@ async def compare(
     *arguments: str,
 ) -> None:
     """Clone with both, and see that git sees no difference."""
-    await office.clone(url, **fields)
+    await runner.clone(url, **fields)
     ours = answers(sessions.get(SESSION).extract(folder / "ours"))
     git("clone", "--quiet", *arguments, url, folder / "git", env=with_token(WRITE_TOKEN))
     assert ours == answers(folder / "git")
@@ -96,7 +96,7 @@ async def compare(
     ids=str,
 )
 async def test_a_clone_is_gits(
-    office: Office,
+    runner: JobRunner,
     origin: Origin,
     sessions: SessionFolder,
     tmp_path: Path,
@@ -104,54 +104,58 @@ async def test_a_clone_is_gits(
     arguments: str,
 ) -> None:
     """Refs, tags, HEAD, the remote's HEAD, config, history and reflog are what `git clone` leaves."""
-    await compare(office, origin.url, sessions, tmp_path, fields, *arguments.split())
+    await compare(runner, origin.url, sessions, tmp_path, fields, *arguments.split())
 
 
 async def test_a_remote_whose_head_is_detached(
-    office: Office, origin: Origin, sessions: SessionFolder, tmp_path: Path
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, tmp_path: Path
 ) -> None:
     """The default is the branch that is where HEAD is."""
     origin.git("update-ref", "--no-deref", "HEAD", origin.branches()["dev"])
-    await compare(office, origin.url, sessions, tmp_path, {"all_branches": True})
+    await compare(runner, origin.url, sessions, tmp_path, {"all_branches": True})
 
 
 @pytest.mark.parametrize("fields", [{}, {"branch": "trunk"}], ids=str)
 async def test_an_empty_repository_starts_on_its_own_default(
-    office: Office, git_server: GitServer, sessions: SessionFolder, tmp_path: Path, fields: Mapping[str, Any]
+    runner: JobRunner,
+    git_server: GitServer,
+    sessions: SessionFolder,
+    tmp_path: Path,
+    fields: Mapping[str, Any],
 ) -> None:
     """Asked for or not, it is the branch that the server's HEAD names."""
     empty = git_server.create("octo", "empty", default="trunk")
-    await compare(office, empty.url, sessions, tmp_path, {**fields, "all_branches": True})
-    assert (await office.clone(empty.url)).branch == "trunk"
+    await compare(runner, empty.url, sessions, tmp_path, {**fields, "all_branches": True})
+    assert (await runner.clone(empty.url)).branch == "trunk"
 
 
 async def test_an_empty_repository_starts_on_the_branch_asked_for(
-    office: Office, git_server: GitServer, sessions: SessionFolder
+    runner: JobRunner, git_server: GitServer, sessions: SessionFolder
 ) -> None:
     """Whatever the server's default; without one that is told, it is main."""
     empty = git_server.create("octo", "empty", default="trunk")
-    assert (await office.clone(empty.url, branch="dev")).branch == "dev"
+    assert (await runner.clone(empty.url, branch="dev")).branch == "dev"
     sessions.archive(SESSION).unlink()
     empty.configure("lsrefs.unborn", "ignore")
-    assert (await office.clone(empty.url)).branch == "main"
+    assert (await runner.clone(empty.url)).branch == "main"
 
 
 async def test_a_repository_of_tags_alone(
-    office: Office, git_server: GitServer, sessions: SessionFolder, tmp_path: Path
+    runner: JobRunner, git_server: GitServer, sessions: SessionFolder, tmp_path: Path
 ) -> None:
     """With all branches, of which there are none, the tags are there."""
     origin = git_server.seed("octo", "tags")
     origin.tag("v1")
     origin.git("update-ref", "-d", "refs/heads/main")
-    await compare(office, origin.url, sessions, tmp_path, {"all_branches": True})
+    await compare(runner, origin.url, sessions, tmp_path, {"all_branches": True})
 
 
 async def test_the_first_branch_of_an_empty_repository(
-    office: Office, git_server: GitServer, sessions: SessionFolder
+    runner: JobRunner, git_server: GitServer, sessions: SessionFolder
 ) -> None:
     """init-session and create-branch start it at the unborn default, and the first commit is pushed on it."""
     empty = git_server.create("octo", "empty", default="trunk")
-    started = await office.init(empty.url)
+    started = await runner.init(empty.url)
     assert (started.branch, started.base_branch, started.commit, started.pushed) == (
         "trunk",
         "trunk",
@@ -159,33 +163,33 @@ async def test_the_first_branch_of_an_empty_repository(
         False,
     )
     sessions.archive(SESSION).unlink()
-    await office.clone(empty.url)
-    branch = (await office.branch(base_branch="trunk")).branch_name
+    await runner.clone(empty.url)
+    branch = (await runner.branch(base_branch="trunk")).branch_name
     sessions.edit(SESSION, {"new.txt": "1\n"})
-    result = await office.commit()
+    result = await runner.commit()
     assert (result.branch, result.pushed) == (branch, True)
     assert empty.branches() == {branch: result.commit_hash}
 
 
 async def test_the_remotes_head_may_name_nothing(
-    office: Office, origin: Origin, sessions: SessionFolder
+    runner: JobRunner, origin: Origin, sessions: SessionFolder
 ) -> None:
     """Its branch was renamed and pruned here: what is not pushed is pushed nonetheless."""
-    await office.clone(origin.url, all_branches=True)
+    await runner.clone(origin.url, all_branches=True)
     sessions.edit(
         SESSION, {".git/refs/remotes/origin/HEAD": "ref: refs/remotes/origin/gone\n", "new.txt": "1\n"}
     )
-    result = await office.commit()
+    result = await runner.commit()
     assert result.pushed
     assert origin.branches()["main"] == result.commit_hash
-    assert (await office.commit()).skipped
-    assert not (await office.clone(origin.url)).was_cloned
-    assert (await office.branch()).pushed
+    assert (await runner.commit()).skipped
+    assert not (await runner.clone(origin.url)).was_cloned
+    assert (await runner.branch()).pushed
 
 
-async def on_new_branch(office: Office, origin: Origin, sessions: SessionFolder, config: str = "") -> None:
+async def on_new_branch(runner: JobRunner, origin: Origin, sessions: SessionFolder, config: str = "") -> None:
     """Clone, switch to a branch that the remote has not, and change a file, as an agent does."""
-    await office.clone(origin.url, all_branches=True)
+    await runner.clone(origin.url, all_branches=True)
     changes = {
         ".git/HEAD": "ref: refs/heads/topic\n",
         ".git/refs/heads/topic": f"{origin.branches()['main']}\n",
@@ -195,12 +199,12 @@ async def on_new_branch(office: Office, origin: Origin, sessions: SessionFolder,
 
 
 async def test_a_pushed_branch_gets_an_upstream(
-    office: Office, origin: Origin, sessions: SessionFolder, tmp_path: Path
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, tmp_path: Path
 ) -> None:
     """It is `git push -u` that is done."""
-    await on_new_branch(office, origin, sessions)
+    await on_new_branch(runner, origin, sessions)
     before = sessions.get(SESSION).extract(tmp_path / "git")
-    await office.commit()
+    await runner.commit()
     ours = sessions.get(SESSION).extract(tmp_path / "ours")
     git("-C", before, *IDENTITY, "commit", "--quiet", "--allow-empty", "--message=x")
     git("-C", before, "push", "--quiet", "--force", "-u", "origin", "topic", env=with_token(WRITE_TOKEN))
@@ -209,15 +213,15 @@ async def test_a_pushed_branch_gets_an_upstream(
 
 
 async def test_a_session_that_was_saved_meanwhile_gets_the_upstream_too(
-    office: Office, origin: Origin, sessions: SessionFolder, git_server: GitServer, tmp_path: Path
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, git_server: GitServer, tmp_path: Path
 ) -> None:
     """Its config has it, and all else that the other writer put there."""
-    await on_new_branch(office, origin, sessions)
+    await on_new_branch(runner, origin, sessions)
     own = sessions.get(SESSION).read("workspace/workspace/demo/.git/config").decode()
     theirs = own + "[user]\n\tname = Bob\n"
     meanwhile = Meanwhile(lambda: sessions.edit(SESSION, {".git/config": theirs}))
     git_server.faults.add(meanwhile, "POST /octo/demo.git/git-receive-pack")
-    await office.commit()
+    await runner.commit()
     worktree = sessions.get(SESSION).extract(tmp_path)
     assert (worktree / ".git/config").read_text().startswith(theirs)
     assert answer(worktree, "status --short --branch") == "## topic...origin/topic\n"
@@ -233,21 +237,21 @@ async def test_a_session_that_was_saved_meanwhile_gets_the_upstream_too(
     ],
 )
 async def test_an_upstream_of_somebodys_own_stays(
-    office: Office, origin: Origin, sessions: SessionFolder, config: str
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, config: str
 ) -> None:
     """The config comes back byte for byte, also where origin is another repository by now."""
-    await on_new_branch(office, origin, sessions, config)
+    await on_new_branch(runner, origin, sessions, config)
     before = sessions.get(SESSION).read("workspace/workspace/demo/.git/config")
-    assert (await office.commit()).pushed
+    assert (await runner.commit()).pushed
     assert sessions.get(SESSION).read("workspace/workspace/demo/.git/config") == before
 
 
 async def test_a_branch_that_was_not_pushed_gets_no_upstream(
-    office: Office, origin: Origin, sessions: SessionFolder
+    runner: JobRunner, origin: Origin, sessions: SessionFolder
 ) -> None:
     """There is nothing to follow yet."""
-    await on_new_branch(office, origin, sessions)
+    await on_new_branch(runner, origin, sessions)
     before = sessions.get(SESSION).read("workspace/workspace/demo/.git/config")
     origin.reject_pushes("no")
-    assert not (await office.commit()).pushed
+    assert not (await runner.commit()).pushed
     assert sessions.get(SESSION).read("workspace/workspace/demo/.git/config") == before

@@ -11,7 +11,7 @@ import pytest
 from github_worker.contract import Author, Warned
 from github_worker.errors import HostNotAllowed, UnsupportedRepository
 from tests.conftest import READ_TOKEN
-from tests.operations.conftest import SESSION, Office
+from tests.operations.conftest import SESSION, JobRunner
 from tests.support.faults import Meanwhile
 from tests.support.git_server import GitServer
 from tests.support.repositories import Repository as Origin
@@ -20,19 +20,19 @@ from tests.support.sessions import SessionFolder, edit
 
 
 @pytest.fixture
-async def branch(office: Office, origin: Origin) -> str:
+async def branch(runner: JobRunner, origin: Origin) -> str:
     """Start a session on its own branch, and return the branch."""
-    result = await office.init(origin.url)
+    result = await runner.init(origin.url)
     name: str = result.branch_name
     return name
 
 
 async def test_what_changed_is_committed_and_pushed(
-    office: Office, origin: Origin, sessions: SessionFolder, branch: str, tmp_path: Path
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str, tmp_path: Path
 ) -> None:
     """The commit is on the remote and in the session, which git finds clean."""
     sessions.edit(SESSION, {"README.md": "# Demo\n\nMore\n", "new.txt": "new\n", "src/app.py": None})
-    result = await office.commit()
+    result = await runner.commit()
     assert (result.branch, result.pushed, result.files_changed) == (branch, True, 3)
     assert (result.insertions, result.deletions) == (3, 1)
     assert origin.branches()[branch] == result.commit_hash
@@ -55,7 +55,7 @@ def gnu_tar(folder: Path, format: str) -> bytes:
 @pytest.mark.parametrize("format", ["gnu", "posix"])
 @pytest.mark.parametrize("files", [{"empty": b""}, {"empty": b"", "full": b"text"}])
 async def test_files_whose_names_a_header_cuts_at_a_slash_stay(
-    office: Office,
+    runner: JobRunner,
     origin: Origin,
     sessions: SessionFolder,
     branch: str,
@@ -66,21 +66,21 @@ async def test_files_whose_names_a_header_cuts_at_a_slash_stay(
     """A path whose 100th byte is a slash, in what GNU tar wrote, is a file, also when it is empty."""
     folder = "f" * (99 - len(sessions.get(SESSION).worktree() + "/"))
     sessions.edit(SESSION, {f"{folder}/{name}": content for name, content in files.items()})
-    await office.commit()
+    await runner.commit()
     worktree = sessions.get(SESSION).extract(tmp_path)
     (worktree / "README.md").write_text("# Another\n")
     sessions.put(SESSION, gnu_tar(tmp_path, format))
-    result = await office.commit()
+    result = await runner.commit()
     assert (result.pushed, result.files_changed) == (True, 1)
     assert {name: origin.read(branch, f"{folder}/{name}") for name in files} == files
     assert origin.read(branch, "README.md") == b"# Another\n"
 
 
-async def test_the_stages_come_in_order(office: Office, sessions: SessionFolder, branch: str) -> None:
+async def test_the_stages_come_in_order(runner: JobRunner, sessions: SessionFolder, branch: str) -> None:
     """As the contract lists them."""
     sessions.edit(SESSION, {"new.txt": "new\n"})
-    await office.commit()
-    assert office.stages == [
+    await runner.commit()
+    assert runner.stages == [
         "downloading_session",
         "analyzing",
         "changes_detected",
@@ -94,36 +94,36 @@ async def test_the_stages_come_in_order(office: Office, sessions: SessionFolder,
     ]
 
 
-async def test_nothing_to_do_is_skipped(office: Office, sessions: SessionFolder, branch: str) -> None:
+async def test_nothing_to_do_is_skipped(runner: JobRunner, sessions: SessionFolder, branch: str) -> None:
     """The answer says why, and the session is not even saved."""
     before = sessions.get(SESSION).data
-    result = await office.commit()
+    result = await runner.commit()
     assert result.skipped
     assert result.reason
     assert sessions.get(SESSION).data == before
 
 
 async def test_unpushed_commits_are_pushed(
-    office: Office, origin: Origin, sessions: SessionFolder, branch: str
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str
 ) -> None:
     """A commit that could not be pushed goes with the next job."""
     origin.reject_pushes("Not now")
     sessions.edit(SESSION, {"new.txt": "new\n"})
-    failed = await office.commit()
+    failed = await runner.commit()
     assert (failed.pushed, failed.push_error.code) == (False, "push_rejected")
-    assert "push_failed" in office.stages
+    assert "push_failed" in runner.stages
     origin.accept_pushes()
-    result = await office.commit()
+    result = await runner.commit()
     assert (result.pushed, result.skipped, result.files_changed) == (True, False, 0)
     assert origin.branches()[branch] == result.commit_hash == failed.commit_hash
 
 
 async def test_a_message_an_author_and_a_user(
-    office: Office, origin: Origin, sessions: SessionFolder, branch: str
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str
 ) -> None:
     """What the request says is what the commit has."""
     sessions.edit(SESSION, {"new.txt": "new\n"})
-    await office.commit(message="Add it\n\nBecause.", author=Author("Eve", "eve@example.com"), user_id="u-7")
+    await runner.commit(message="Add it\n\nBecause.", author=Author("Eve", "eve@example.com"), user_id="u-7")
     commit = origin.log(branch)[0]
     assert commit.message == "Add it\n\nBecause.\n\nCommitted-by: u-7"
     assert (commit.author, commit.author_email, commit.committer) == (
@@ -134,25 +134,25 @@ async def test_a_message_an_author_and_a_user(
 
 
 async def test_a_remote_that_moved_on_is_built_upon(
-    office: Office, origin: Origin, sessions: SessionFolder, branch: str
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str
 ) -> None:
     """Their commit stays, ours comes on top, and the session has both."""
     theirs = origin.commit({"theirs.txt": "1\n"}, branch=branch)
     sessions.edit(SESSION, {"ours.txt": "1\n"})
-    result = await office.commit()
+    result = await runner.commit()
     assert result.pushed
     assert [commit.sha for commit in origin.log(branch)][:2] == [result.commit_hash, theirs]
-    assert "rebasing" in office.stages
+    assert "rebasing" in runner.stages
     assert sessions.get(SESSION).read("workspace/workspace/demo/theirs.txt") == b"1\n"
 
 
 async def test_a_conflict_keeps_the_commit_in_the_session(
-    office: Office, origin: Origin, sessions: SessionFolder, branch: str, tmp_path: Path
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str, tmp_path: Path
 ) -> None:
     """Nothing is forced on the remote, and nothing is lost here."""
     theirs = origin.commit({"README.md": "# Theirs\n"}, branch=branch)
     sessions.edit(SESSION, {"README.md": "# Ours\n"})
-    result = await office.commit()
+    result = await runner.commit()
     assert (result.pushed, result.push_error.code) == (False, "push_conflict")
     assert origin.branches()[branch] == theirs
     worktree = sessions.get(SESSION).extract(tmp_path)
@@ -161,33 +161,33 @@ async def test_a_conflict_keeps_the_commit_in_the_session(
 
 
 async def test_a_commit_that_was_pushed_before_the_session_was_saved(
-    office: Office, origin: Origin, sessions: SessionFolder, branch: str
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str
 ) -> None:
     """The same edits are asked to be committed again: there is one commit."""
     sessions.edit(SESSION, {"new.txt": "new\n"})
     before = sessions.get(SESSION).data
-    first = await office.commit(message="First words")
+    first = await runner.commit(message="First words")
     sessions.put(SESSION, before)
-    again = await office.commit(message="Other words")
+    again = await runner.commit(message="Other words")
     assert again.pushed
     assert again.commit_hash == first.commit_hash == origin.branches()[branch]
     assert len(origin.log(branch)) == 2
 
 
 async def test_a_repeat_of_the_request_gives_its_outcome(
-    office: Office, origin: Origin, sessions: SessionFolder, branch: str
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str
 ) -> None:
     """Edits that came later wait for a request of their own."""
     sessions.edit(SESSION, {"new.txt": "new\n"})
-    first = await office.commit(request_id="r-1")
+    first = await runner.commit(request_id="r-1")
     sessions.edit(SESSION, {"later.txt": "later\n"})
-    assert await office.commit(request_id="r-1") == first
+    assert await runner.commit(request_id="r-1") == first
     assert len(origin.log(branch)) == 2
-    assert (await office.commit(request_id="r-2")).files_changed == 1
+    assert (await runner.commit(request_id="r-2")).files_changed == 1
 
 
 async def test_a_session_that_was_saved_meanwhile_keeps_its_files(
-    office: Office, git_server: GitServer, sessions: SessionFolder, branch: str, tmp_path: Path
+    runner: JobRunner, git_server: GitServer, sessions: SessionFolder, branch: str, tmp_path: Path
 ) -> None:
     """The newer session is taken, its branch moved to the commit, its newer edit is still to be committed."""
     sessions.edit(SESSION, {"new.txt": "new\n"})
@@ -196,7 +196,7 @@ async def test_a_session_that_was_saved_meanwhile_keeps_its_files(
         {"workspace/workspace/demo/new.txt": "newer\n", ".claude/notes": "kept"},
     )
     git_server.faults.add(Meanwhile(lambda: sessions.put(SESSION, newer)), "POST")
-    result = await office.commit()
+    result = await runner.commit()
     assert result.pushed
     stored = sessions.get(SESSION)
     worktree = stored.extract(tmp_path)
@@ -207,23 +207,23 @@ async def test_a_session_that_was_saved_meanwhile_keeps_its_files(
 
 
 async def test_a_nested_repository_is_left_out(
-    office: Office, origin: Origin, sessions: SessionFolder, branch: str
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str
 ) -> None:
     """A warning names it, and the rest is committed."""
     sessions.edit(
         SESSION,
         {"vendor/lib/.git/HEAD": "ref: refs/heads/main\n", "vendor/lib/x.c": "int x;\n", "a.txt": "a\n"},
     )
-    result = await office.commit()
+    result = await runner.commit()
     assert result.files_changed == 1
     assert [
-        event.message for event in office.events if isinstance(event, Warned) if "vendor/lib" in event.message
+        event.message for event in runner.events if isinstance(event, Warned) if "vendor/lib" in event.message
     ]
     assert sessions.get(SESSION).read("workspace/workspace/demo/vendor/lib/.git/HEAD")
 
 
 async def test_the_sessions_own_config_is_not_obeyed_and_not_changed(
-    office: Office, origin: Origin, sessions: SessionFolder, branch: str, git_server: GitServer
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str, git_server: GitServer
 ) -> None:
     """`insteadOf` sends the token nowhere, and every byte of the config comes back."""
     path = "workspace/workspace/demo/.git/config"
@@ -239,14 +239,14 @@ async def test_the_sessions_own_config_is_not_obeyed_and_not_changed(
     )
     sessions.put(SESSION, edit(sessions.get(SESSION).data, {path: hostile}))
     sessions.edit(SESSION, {"new.txt": "new\n"})
-    assert (await office.commit()).pushed
+    assert (await runner.commit()).pushed
     assert sessions.get(SESSION).read(path).decode() == hostile
     assert origin.files(branch) == ["README.md", "new.txt", "src/app.py"]
     assert not [request for request in git_server.requests if "/evil/" in request.path]
 
 
 async def test_a_repository_on_another_host_gets_no_token(
-    office: Office, sessions: SessionFolder, branch: str, origin: Origin, git_server: GitServer
+    runner: JobRunner, sessions: SessionFolder, branch: str, origin: Origin, git_server: GitServer
 ) -> None:
     """Metadata may say anything; the token goes to allowed hosts only."""
     stored = sessions.get(SESSION)
@@ -257,34 +257,34 @@ async def test_a_repository_on_another_host_gets_no_token(
     )
     sessions.put(SESSION, edit(stored.data, {"workspace/.session-metadata.json": fields}))
     with pytest.raises(HostNotAllowed):
-        await office.commit()
+        await runner.commit()
 
 
 async def test_links_and_modes_are_committed_as_they_are(
-    office: Office, origin: Origin, sessions: SessionFolder, branch: str
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str
 ) -> None:
     """A link is committed as a link, and nothing that it points to is read."""
     link = tarfile.TarInfo("workspace/workspace/demo/passwd")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
     sessions.edit(SESSION, {"passwd": link})
-    assert (await office.commit()).files_changed == 1
+    assert (await runner.commit()).files_changed == 1
     assert origin.git("ls-tree", branch, "passwd").startswith(b"120000")
     assert origin.read(branch, "passwd") == b"/etc/passwd"
 
 
-async def test_a_token_that_may_only_read(office: Office, sessions: SessionFolder, branch: str) -> None:
+async def test_a_token_that_may_only_read(runner: JobRunner, sessions: SessionFolder, branch: str) -> None:
     """The commit is in the session, and the answer says that it is about rights."""
     sessions.edit(SESSION, {"new.txt": "new\n"})
-    office.token = READ_TOKEN
-    result = await office.commit()
+    runner.token = READ_TOKEN
+    result = await runner.commit()
     assert not result.pushed
     assert result.push_error.code in {"permission_denied", "authentication_failed"}
 
 
 async def test_a_detached_head_is_refused(
-    office: Office, sessions: SessionFolder, branch: str, origin: Origin
+    runner: JobRunner, sessions: SessionFolder, branch: str, origin: Origin
 ) -> None:
     """There is no branch to push."""
     sessions.edit(SESSION, {".git/HEAD": origin.branches()["main"] + "\n", "new.txt": "new\n"})
     with pytest.raises(UnsupportedRepository, match="detached"):
-        await office.commit()
+        await runner.commit()

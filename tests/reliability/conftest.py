@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.desk import SESSION, Desk, Storage
+from tests.reliability.runner import SESSION, GateRunner, Storage
 from tests.support.git_server import GitServer
 from tests.support.model import Model
 from tests.support.proxy import FaultyProxy
@@ -95,13 +95,13 @@ def scratch(env: dict[str, str]) -> Path:
 
 
 @pytest.fixture
-def desk(env: dict[str, str], storage: Storage) -> Desk:
-    """Return a desk whose sessions are in the storage worker."""
-    return Desk(env | storage.env)
+def runner(env: dict[str, str], storage: Storage) -> GateRunner:
+    """Return a runner whose sessions are in the storage worker."""
+    return GateRunner(env | storage.env)
 
 
 @pytest.fixture
-async def branch(desk: Desk, origin: Origin) -> str:
+async def branch(runner: GateRunner, origin: Origin) -> str:
     """Start a session on a branch of its own, and return the branch."""
-    name: str = (await desk.init(origin.url)).completed["branchName"]
+    name: str = (await runner.init(origin.url)).completed["branchName"]
     return name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.desk import Desk, Ended, Storage, ask, extracted, head, stream
+from tests.reliability.runner import Ended, GateRunner, Storage, ask, extracted, head, stream
 from tests.support.faults import Meanwhile, Moment
 from tests.support.git_server import GitServer
 from tests.support.model import Model, Say
@@ -26,12 +26,12 @@ def env(env: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("told_to_stop", [False, True], ids=["the client leaves", "SIGTERM"])
 def test_a_job_is_finished_when_its_client_leaves_or_the_worker_is_told_to_stop(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, tmp_path: Path, told_to_stop: bool
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, tmp_path: Path, told_to_stop: bool
 ) -> None:
     """At any stage: the commit is made, pushed and saved, the process ends with 0, asking again tells."""
     for number, stage in enumerate(STAGES, 1):
         storage.edit({f"{stage}.txt": "edited\n"})
-        with Worker(desk.env, tmp_path / "worker.log") as worker:
+        with Worker(runner.env, tmp_path / "worker.log") as worker:
             worker.wait_until_healthy()
             with stream(worker, "commit-and-push", requestId=stage) as events:
                 next(event for event in events if event.get("stage") == stage)
@@ -49,7 +49,7 @@ def test_a_job_is_finished_when_its_client_leaves_or_the_worker_is_told_to_stop(
 @pytest.mark.parametrize("request_line", ["POST /octo/demo.git/git-receive-pack", "/upload"])
 @pytest.mark.parametrize("message", [None, "Words"])
 async def test_the_same_request_at_two_workers_at_once_makes_one_commit(
-    desk: Desk,
+    runner: GateRunner,
     storage: Storage,
     origin: Origin,
     branch: str,
@@ -65,30 +65,30 @@ async def test_the_same_request_at_two_workers_at_once_makes_one_commit(
     request = {"requestId": "r-1", **({"message": message} if message else {})}
 
     def overtake() -> None:
-        seconds.append(asyncio.run(Desk(desk.env).commit(**request)))
+        seconds.append(asyncio.run(GateRunner(runner.env).commit(**request)))
 
     faults = storage.faults if "upload" in request_line else git_server.faults
     faults.add(Meanwhile(overtake, moment), request_line)
-    first = (await desk.commit(**request)).completed
+    first = (await runner.commit(**request)).completed
     assert seconds[0].completed == first
     assert origin.branches()[branch] == first["commitHash"] == head(extracted(storage.session(), tmp_path))
     assert len(origin.log(branch)) == 2
 
 
 async def test_the_same_branch_asked_of_two_workers_at_once_has_one_name(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, git_server: GitServer, model: Model
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, git_server: GitServer, model: Model
 ) -> None:
     """The model has a name for each; both workers tell the one that the session has."""
-    desk.env |= {"ANTHROPIC_API_KEY": "sk-ant-0123456789", "NAMING_TIMEOUT": "10"}
+    runner.env |= {"ANTHROPIC_API_KEY": "sk-ant-0123456789", "NAMING_TIMEOUT": "10"}
     model.script(*(Say.json(title=f"Do it {word}", slug=f"do-it-{word}") for word in ("once", "twice")))
     request = {"requestId": "r-1", "userRequest": "Do it", "baseBranch": branch}
     seconds: list[Ended] = []
 
     def overtake() -> None:
-        seconds.append(asyncio.run(Desk(desk.env).ask("create-branch", **request)))
+        seconds.append(asyncio.run(GateRunner(runner.env).ask("create-branch", **request)))
 
     git_server.faults.add(Meanwhile(overtake), "POST /octo/demo.git/git-receive-pack")
-    first = (await desk.ask("create-branch", **request)).completed
+    first = (await runner.ask("create-branch", **request)).completed
     assert first == seconds[0].completed
     assert first["branchName"].startswith("webedt/do-it-twice")
     assert storage.session().metadata["branch"] == first["branchName"]
@@ -96,11 +96,11 @@ async def test_the_same_branch_asked_of_two_workers_at_once_has_one_name(
 
 
 def test_a_request_that_comes_again_while_the_first_works_is_done_once(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
 ) -> None:
     """In two processes, the first of which lost its client."""
     storage.edit({"new.txt": "new\n"})
-    with Worker(desk.env, tmp_path / "1.log") as first, Worker(desk.env, tmp_path / "2.log") as second:
+    with Worker(runner.env, tmp_path / "1.log") as first, Worker(runner.env, tmp_path / "2.log") as second:
         first.wait_until_healthy()
         second.wait_until_healthy()
         outcomes: list[Ended] = []

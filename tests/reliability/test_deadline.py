@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.desk import REPOSITORY, Desk, Storage, ask, extracted, head
+from tests.reliability.runner import REPOSITORY, GateRunner, Storage, ask, extracted, head
 from tests.support.faults import Delay, Hang, Moment
 from tests.support.git_server import GitServer
 from tests.support.model import Fail, Model, Say
@@ -31,7 +31,7 @@ PUSH = "POST /octo/demo.git/git-receive-pack"
     ],
 )
 def test_a_job_that_hangs_ends_by_its_deadline(
-    desk: Desk,
+    runner: GateRunner,
     storage: Storage,
     origin: Origin,
     branch: str,
@@ -51,7 +51,7 @@ def test_a_job_that_hangs_ends_by_its_deadline(
     if (request_line, moment) == ("/download", Moment.HANDLED):
         faults.clear()
         faults.add(Hang(Moment.ANSWER, 100), request_line, times=9)
-    with Worker(desk.env | timeouts, tmp_path / "worker.log") as worker:
+    with Worker(runner.env | timeouts, tmp_path / "worker.log") as worker:
         worker.wait_until_healthy()
         began = time.monotonic()
         failed = ask(worker, "commit-and-push", requestId="r-1").failed
@@ -66,21 +66,21 @@ def test_a_job_that_hangs_ends_by_its_deadline(
     stored = storage.archive()
     assert stored == before or (request_line, moment) == ("/upload", Moment.HANDLED)
     faults.clear()
-    result = ask_again(desk, tmp_path)
+    result = ask_again(runner, tmp_path)
     assert result["commitHash"] == head(extracted(storage.session(), tmp_path / "x"))
     assert result["commitHash"] == origin.branches()[branch]
     assert len(origin.log(branch)) == 2
 
 
-def ask_again(desk: Desk, tmp_path: Path) -> dict[str, object]:
+def ask_again(runner: GateRunner, tmp_path: Path) -> dict[str, object]:
     """Ask a fresh process for the same, and return the outcome."""
-    with Worker(desk.env, tmp_path / "worker.log") as worker:
+    with Worker(runner.env, tmp_path / "worker.log") as worker:
         worker.wait_until_healthy()
         return ask(worker, "commit-and-push", requestId="r-1").completed
 
 
 def test_an_upload_past_the_deadline_stores_no_half_of_a_session(
-    desk: Desk, storage: Storage, branch: str, tmp_path: Path
+    runner: GateRunner, storage: Storage, branch: str, tmp_path: Path
 ) -> None:
     """Its scratch folder is removed under a running upload, which must not take that for an empty session."""
     noise = random.Random(1).randbytes(2**20)  # noqa: S311 (no secret)
@@ -89,7 +89,7 @@ def test_an_upload_past_the_deadline_stores_no_half_of_a_session(
     storage.save(before)
     storage.faults.add(Delay(DEADLINE + 1, Moment.UPLOAD, 100), storage.upload)
     timeouts = {"JOB_TIMEOUT": str(DEADLINE), "STORAGE_TIMEOUT": "60"}
-    with Worker(desk.env | timeouts, tmp_path / "worker.log") as worker:
+    with Worker(runner.env | timeouts, tmp_path / "worker.log") as worker:
         worker.wait_until_healthy()
         ended = ask(worker, "commit-and-push")
     assert ended.failed["code"] == "timeout"
@@ -102,17 +102,17 @@ def test_an_upload_past_the_deadline_stores_no_half_of_a_session(
     ids=str,
 )
 async def test_a_model_that_fails_costs_no_more_than_its_timeout(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, model: Model, answer: Say | Fail | Hang
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, model: Model, answer: Say | Fail | Hang
 ) -> None:
     """A name and a message are made without it; the job never fails for it."""
-    desk.env["ANTHROPIC_API_KEY"] = "sk-ant-0123456789"
+    runner.env["ANTHROPIC_API_KEY"] = "sk-ant-0123456789"
     model.script(answer)
     storage.edit({"new.txt": "new\n"})
     began = time.monotonic()
-    ended = await desk.commit()
+    ended = await runner.commit()
     assert ended.completed["pushed"]
     assert "fallback" in ended.stages
     assert ended.completed["commitMessage"] == "Add new.txt"
-    ended = await desk.ask("create-branch", userRequest="Fix the typo", baseBranch=branch)
+    ended = await runner.ask("create-branch", userRequest="Fix the typo", baseBranch=branch)
     assert (ended.completed["pushed"], "fallback" in ended.stages) == (True, True)
     assert time.monotonic() - began < 8

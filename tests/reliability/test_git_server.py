@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import READ_TOKEN
-from tests.reliability.desk import Desk, Storage, extracted, head
+from tests.reliability.runner import GateRunner, Storage, extracted, head
 from tests.support.faults import Answer, Cut, Disconnect, Fault, Hang, Meanwhile, Moment
 from tests.support.git_server import GitServer
 from tests.support.repositories import Repository as Origin
@@ -23,11 +23,16 @@ FETCH, ASK_FETCH = "POST /octo/demo.git/git-upload-pack", "service=git-upload-pa
 )
 @pytest.mark.parametrize("request_line", [ASK_FETCH, FETCH, ASK_PUSH, PUSH])
 async def test_a_git_server_that_falters_is_asked_again(
-    desk: Desk, storage: Storage, origin: Origin, git_server: GitServer, request_line: str, fault: Fault
+    runner: GateRunner,
+    storage: Storage,
+    origin: Origin,
+    git_server: GitServer,
+    request_line: str,
+    fault: Fault,
 ) -> None:
     """Two failures of any request cost time and nothing else."""
     git_server.faults.add(fault, request_line, times=2)
-    result = (await desk.init(origin.url)).completed
+    result = (await runner.init(origin.url)).completed
     assert result["pushed"]
     assert origin.branches() == {"main": result["commit"], result["branchName"]: result["commit"]}
 
@@ -46,11 +51,11 @@ async def test_a_git_server_that_falters_is_asked_again(
     ids=str,
 )
 async def test_a_clone_that_keeps_failing_ends_the_job(
-    desk: Desk, storage: Storage, origin: Origin, git_server: GitServer, fault: Fault, code: str
+    runner: GateRunner, storage: Storage, origin: Origin, git_server: GitServer, fault: Fault, code: str
 ) -> None:
     """No session is made; only what may be over in a moment is tried again."""
     git_server.faults.add(fault, "upload-pack", times=ALWAYS)
-    failed = (await desk.init(origin.url)).failed
+    failed = (await runner.init(origin.url)).failed
     assert failed["code"] == code
     assert storage.archive() is None
     tries = 4 if fault in (Answer(503), Cut()) else 1
@@ -60,7 +65,7 @@ async def test_a_clone_that_keeps_failing_ends_the_job(
 @pytest.mark.parametrize("moment", [Moment.REQUEST, Moment.RECEIVED])
 @pytest.mark.parametrize("request_line", [ASK_PUSH, PUSH])
 async def test_a_push_that_hangs_keeps_the_commit_in_the_session(
-    desk: Desk,
+    runner: GateRunner,
     storage: Storage,
     origin: Origin,
     branch: str,
@@ -74,12 +79,12 @@ async def test_a_push_that_hangs_keeps_the_commit_in_the_session(
     storage.edit({"new.txt": "new\n"})
     git_server.faults.add(Hang(moment), request_line)
     began = time.monotonic()
-    result = (await desk.commit()).completed
+    result = (await runner.commit()).completed
     assert time.monotonic() - began < 10
     assert (result["pushed"], result["pushError"]["code"]) == (False, "remote_unavailable")
     assert head(extracted(storage.session(), tmp_path)) == result["commitHash"]
     assert origin.branches() == before
-    assert (await desk.commit()).completed["pushed"]
+    assert (await runner.commit()).completed["pushed"]
     assert origin.branches()[branch] == result["commitHash"]
 
 
@@ -88,7 +93,7 @@ async def test_a_push_that_hangs_keeps_the_commit_in_the_session(
 )
 @pytest.mark.parametrize("operation", ["commit-and-push", "create-branch"])
 async def test_a_push_whose_answer_is_lost_is_found_on_the_remote(
-    desk: Desk,
+    runner: GateRunner,
     storage: Storage,
     origin: Origin,
     branch: str,
@@ -100,14 +105,14 @@ async def test_a_push_whose_answer_is_lost_is_found_on_the_remote(
     storage.edit({"new.txt": "new\n"})
     git_server.faults.add(fault, PUSH)
     more = {"userRequest": "Something else", "baseBranch": branch} if operation == "create-branch" else {}
-    result = (await desk.ask(operation, **more)).completed
+    result = (await runner.ask(operation, **more)).completed
     assert (result["pushed"], "pushError" in result) == (True, False)
     commit = result.get("commitHash") or result["commit"]
     assert origin.branches()[result.get("branch") or result["branchName"]] == commit
 
 
 async def test_a_git_server_that_is_gone_after_the_push_began_leaves_the_commit_in_the_session(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
 ) -> None:
     """Whether the remote took it is not known, so the answer says no; the next job finds out."""
     storage.edit({"new.txt": "new\n"})
@@ -117,11 +122,11 @@ async def test_a_git_server_that_is_gone_after_the_push_began_leaves_the_commit_
         raise Disconnect
 
     git_server.faults.add(Meanwhile(disappear, Moment.HANDLED), PUSH)
-    result = (await desk.commit()).completed
+    result = (await runner.commit()).completed
     assert (result["pushed"], result["pushError"]["code"]) == (False, "remote_unavailable")
     assert head(extracted(storage.session(), tmp_path)) == result["commitHash"]
     git_server.faults.clear()
-    assert (await desk.commit()).completed["commitHash"] == origin.branches()[branch]
+    assert (await runner.commit()).completed["commitHash"] == origin.branches()[branch]
     assert len(origin.log(branch)) == 2
 
 
@@ -133,42 +138,42 @@ async def test_a_git_server_that_is_gone_after_the_push_began_leaves_the_commit_
     ],
 )
 async def test_a_hook_that_refuses_is_quoted(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, words: str, code: str, tmp_path: Path
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, words: str, code: str, tmp_path: Path
 ) -> None:
     """The remote's own words reach the caller, and the commit is in the session."""
     storage.edit({"new.txt": "new\n"})
     origin.reject_pushes(words)
-    result = (await desk.commit()).completed
+    result = (await runner.commit()).completed
     assert (result["pushed"], result["pushError"]["code"]) == (False, code)
     assert words in result["pushError"]["message"]
     assert head(extracted(storage.session(), tmp_path)) == result["commitHash"]
 
 
 async def test_a_protected_branch_is_quoted(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, git_server: GitServer
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, git_server: GitServer
 ) -> None:
     """It is about rights, and not asked again."""
     storage.edit({"new.txt": "new\n"})
     origin.protect(branch, "Changes must be made through a pull request")
-    result = (await desk.commit()).completed
+    result = (await runner.commit()).completed
     assert (result["pushed"], "pull request" in result["pushError"]["message"]) == (False, True)
     assert result["pushError"]["code"] in {"permission_denied", "push_rejected"}
     assert len([request for request in git_server.requests if PUSH in request.line]) == 2
 
 
 async def test_a_token_without_the_right_to_push_keeps_the_commit_in_the_session(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, tmp_path: Path
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, tmp_path: Path
 ) -> None:
     """Another token can push it later."""
     storage.edit({"new.txt": "new\n"})
-    result = (await desk.commit(githubAccessToken=READ_TOKEN)).completed
+    result = (await runner.commit(githubAccessToken=READ_TOKEN)).completed
     assert (result["pushed"], result["pushError"]["code"]) == (False, "permission_denied")
     assert head(extracted(storage.session(), tmp_path)) == result["commitHash"]
-    assert (await desk.commit()).completed["commitHash"] == origin.branches()[branch]
+    assert (await runner.commit()).completed["commitHash"] == origin.branches()[branch]
 
 
 async def test_a_remote_that_moves_on_three_times_is_caught_up_with(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
 ) -> None:
     """Each time the commit goes on top of what came."""
     storage.edit({"new.txt": "new\n"})
@@ -176,27 +181,27 @@ async def test_a_remote_that_moves_on_three_times_is_caught_up_with(
     git_server.faults.add(
         Meanwhile(lambda: origin.commit({f"theirs-{next(numbers)}.txt": "1\n"}, branch=branch)), PUSH, times=3
     )
-    result = (await desk.commit()).completed
+    result = (await runner.commit()).completed
     assert result["pushed"]
     assert origin.branches()[branch] == result["commitHash"] == head(extracted(storage.session(), tmp_path))
     assert {"new.txt", "theirs-0.txt", "theirs-1.txt", "theirs-2.txt"} <= set(origin.files(branch))
 
 
 async def test_catching_up_replays_the_new_commit_alone(
-    desk: Desk, storage: Storage, origin: Origin, branch: str
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str
 ) -> None:
     """What the remote made of earlier commits' files since is no conflict with those commits."""
     storage.edit({"README.md": "# Ours\n"})
-    assert (await desk.commit()).completed["pushed"]
+    assert (await runner.commit()).completed["pushed"]
     origin.commit({"README.md": "# Theirs\n"}, branch=branch)
     storage.edit({"new.txt": "new\n"})
-    assert (await desk.commit()).completed["pushed"]
+    assert (await runner.commit()).completed["pushed"]
     assert (origin.read(branch, "README.md"), origin.read(branch, "new.txt")) == (b"# Theirs\n", b"new\n")
     assert len(origin.log(branch)) == 4
 
 
 async def test_a_branch_that_another_push_holds_is_waited_for(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, git_server: GitServer
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, git_server: GitServer
 ) -> None:
     """The server refuses while it is locked; that is over in a moment."""
     storage.edit({"new.txt": "new\n"})
@@ -204,11 +209,11 @@ async def test_a_branch_that_another_push_holds_is_waited_for(
     lock.touch()
     git_server.faults.add(Meanwhile(lambda: None, Moment.END), PUSH)
     git_server.faults.add(Meanwhile(lock.unlink), PUSH)
-    assert (await desk.commit()).completed["pushed"]
+    assert (await runner.commit()).completed["pushed"]
 
 
 async def test_a_remote_that_keeps_moving_on_is_a_conflict(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
 ) -> None:
     """After three tries the commit is in the session, and nothing of theirs was overwritten."""
     storage.edit({"new.txt": "new\n"})
@@ -216,7 +221,7 @@ async def test_a_remote_that_keeps_moving_on_is_a_conflict(
     git_server.faults.add(
         Meanwhile(lambda: origin.commit({f"theirs-{next(numbers)}.txt": "1\n"}, branch=branch)), PUSH, times=9
     )
-    result = (await desk.commit()).completed
+    result = (await runner.commit()).completed
     assert (result["pushed"], result["pushError"]["code"]) == (False, "push_conflict")
     assert head(extracted(storage.session(), tmp_path)) == result["commitHash"]
     assert [commit.author for commit in origin.log(branch)[:4]] == ["Ada Lovelace"] * 4
@@ -224,13 +229,13 @@ async def test_a_remote_that_keeps_moving_on_is_a_conflict(
 
 
 async def test_a_fetch_that_fails_while_catching_up_keeps_the_commit_in_the_session(
-    desk: Desk, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
+    runner: GateRunner, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
 ) -> None:
     """The worktree is as it was."""
     storage.edit({"new.txt": "new\n"})
     origin.commit({"theirs.txt": "1\n"}, branch=branch)
     git_server.faults.add(Hang(), FETCH, times=ALWAYS)
-    result = (await desk.commit()).completed
+    result = (await runner.commit()).completed
     assert (result["pushed"], result["pushError"]["code"]) == (False, "remote_unavailable")
     worktree = extracted(storage.session(), tmp_path)
     assert head(worktree) == result["commitHash"]

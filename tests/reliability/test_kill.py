@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.reliability.desk import SESSION, Desk, Storage, ask, extracted, head, stream
+from tests.reliability.runner import SESSION, GateRunner, Storage, ask, extracted, head, stream
 from tests.support.faults import Meanwhile, Moment
 from tests.support.git_server import GitServer
 from tests.support.model import Model, Say
@@ -37,12 +37,12 @@ Start = Callable[[], Worker]
 
 
 @pytest.fixture
-def start(desk: Desk, tmp_path: Path) -> Iterator[Start]:
+def start(runner: GateRunner, tmp_path: Path) -> Iterator[Start]:
     """Yield a function that starts a worker, as Swarm does when one has ended."""
     workers: list[Worker] = []
 
     def start_one() -> Worker:
-        workers.append(Worker(desk.env, tmp_path / "worker.log"))
+        workers.append(Worker(runner.env, tmp_path / "worker.log"))
         workers[-1].wait_until_healthy()
         return workers[-1]
 
@@ -162,7 +162,7 @@ def test_killed_while_others_work_for_it_a_commit_is_made_once(
 @pytest.mark.parametrize("request_line", [PUSH, "/upload"])
 @pytest.mark.parametrize("operation", ["init-session", "create-branch"])
 async def test_killed_while_others_work_for_it_a_branch_is_made_once(
-    desk: Desk,
+    runner: GateRunner,
     start: Start,
     storage: Storage,
     origin: Origin,
@@ -174,11 +174,11 @@ async def test_killed_while_others_work_for_it_a_branch_is_made_once(
     tmp_path: Path,
 ) -> None:
     """Also where the model has another name for it the second time."""
-    desk.env |= {"ANTHROPIC_API_KEY": "sk-ant-0123456789", "NAMING_TIMEOUT": "10"}
+    runner.env |= {"ANTHROPIC_API_KEY": "sk-ant-0123456789", "NAMING_TIMEOUT": "10"}
     model.script(*(Say.json(title=f"Do it {word}", slug=f"do-it-{word}") for word in ("once", "twice")))
     request = {"requestId": "r-1", "userRequest": "Do it", "repoUrl": origin.url}
     if operation == "create-branch":
-        assert (await desk.ask("clone-repository", repoUrl=origin.url)).completed
+        assert (await runner.ask("clone-repository", repoUrl=origin.url)).completed
         request["baseBranch"] = "main"
     worker = start()
     faults = storage.faults if "upload" in request_line else git_server.faults

@@ -13,7 +13,7 @@ import pytest
 from github_worker.contract import encode_event
 from github_worker.errors import JobError
 from tests.conftest import WRITE_TOKEN
-from tests.operations.conftest import SESSION, Office
+from tests.operations.conftest import SESSION, JobRunner
 from tests.support.git_server import GitServer
 from tests.support.repositories import Repository as Origin
 from tests.support.repositories import git
@@ -53,9 +53,9 @@ class Attack:
     """A session that a stranger changed, and all that must be as if nobody had."""
 
     def __init__(
-        self, office: Office, origin: Origin, sessions: SessionFolder, outside: Outside, evil: GitServer
+        self, runner: JobRunner, origin: Origin, sessions: SessionFolder, outside: Outside, evil: GitServer
     ) -> None:
-        self.office, self.origin, self.sessions = office, origin, sessions
+        self.runner, self.origin, self.sessions = runner, origin, sessions
         self.outside, self.evil = outside, evil
         self.branch = ""
 
@@ -71,7 +71,7 @@ class Attack:
         """Run commit-and-push, and see that the session's config stays as it was."""
         before = self._config()
         try:
-            return await self.office.commit(**fields)
+            return await self.runner.commit(**fields)
         finally:
             assert self._config() == before
             self.assert_nothing_leaked()
@@ -81,7 +81,7 @@ class Attack:
         self.outside.assert_untouched()
         assert self.evil.requests == []
         kept = gzip.decompress(self.sessions.get(SESSION).data)
-        told = b"".join(encode_event(event) for event in self.office.events)
+        told = b"".join(encode_event(event) for event in self.runner.events)
         pushed = self.origin.git("cat-file", "--batch-all-objects", "--batch", "--buffer")
         for text in (kept, told, pushed, *self._objects()):
             assert CANARY.encode() not in text
@@ -118,9 +118,9 @@ def origin(git_server: GitServer) -> Origin:
 
 
 @pytest.fixture
-def office(worker_env: dict[str, str]) -> Office:
-    """Return an office whose sessions, remote and model are this test's."""
-    return Office(worker_env | {"GIT_TIMEOUT": "5", "STORAGE_TIMEOUT": "5"})
+def runner(worker_env: dict[str, str]) -> JobRunner:
+    """Return a runner whose sessions, remote and model are this test's."""
+    return JobRunner(worker_env | {"GIT_TIMEOUT": "5", "STORAGE_TIMEOUT": "5"})
 
 
 @pytest.fixture
@@ -138,11 +138,11 @@ def evil(tmp_path: Path) -> Iterator[GitServer]:
 
 @pytest.fixture
 async def attack(
-    office: Office, origin: Origin, sessions: SessionFolder, outside: Outside, evil: GitServer
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, outside: Outside, evil: GitServer
 ) -> Attack:
     """Start a session on its own branch, for a stranger to change."""
-    attack = Attack(office, origin, sessions, outside, evil)
-    attack.branch = (await office.init(origin.url)).branch_name
+    attack = Attack(runner, origin, sessions, outside, evil)
+    attack.branch = (await runner.init(origin.url)).branch_name
     return attack
 
 

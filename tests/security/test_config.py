@@ -139,7 +139,7 @@ async def test_a_config_that_is_a_link_is_not_written_through(target: str, attac
     """Nor is one whose folder is a link: a branch that is started there is not recorded in it."""
     attack.change({".git/config": None})
     attack.change({".git/config": link(".git/config", f"{attack.outside}/{target}")})
-    result = await attack.office.branch("Something else entirely")
+    result = await attack.runner.branch("Something else entirely")
     assert result.pushed
     attack.assert_nothing_leaked()
 

@@ -121,7 +121,7 @@ async def test_a_tree_that_leads_outside_is_not_written(entry: bytes, attack: At
     """A branch of the session's whose files have such names is not switched to."""
     attack.change(_poisoned(entry))
     with pytest.raises(JobError) as caught:
-        await attack.office.branch("Something else", base_branch="poisoned")
+        await attack.runner.branch("Something else", base_branch="poisoned")
     assert caught.value.code in {"session_corrupt", "unsupported_repository", "merge_conflict"}
     attack.assert_nothing_leaked()
 

@@ -14,7 +14,7 @@ import pytest
 from github_worker.contract import ModelCredentials, Warned
 from github_worker.errors import FileTooLarge, SecretDetected, UnsupportedRepository
 from tests.conftest import WRITE_TOKEN
-from tests.operations.conftest import SESSION, Office
+from tests.operations.conftest import SESSION, JobRunner
 from tests.security.conftest import Attack
 from tests.support.model import Model, Say
 from tests.support.repositories import git
@@ -35,11 +35,11 @@ OWN = {
 }
 
 
-async def refused(office: Office, **fields: Any) -> tuple[str, list[dict[str, Any]]]:
+async def refused(runner: JobRunner, **fields: Any) -> tuple[str, list[dict[str, Any]]]:
     """Return the message and the findings of a job that must stop."""
     with pytest.raises(SecretDetected) as caught:
-        await office.commit(**fields)
-    told = f"{caught.value}{caught.value.data}{office.events}"
+        await runner.commit(**fields)
+    told = f"{caught.value}{caught.value.data}{runner.events}"
     for secret in (GITHUB, AWS, "MIIE", *OWN.values()):
         assert secret not in told
     return str(caught.value), caught.value.data["found"]
@@ -51,7 +51,7 @@ async def test_the_requests_own_credentials_are_not_pushed(text: str, attack: At
     attack.change({"config.env": f"first\nX={text}\n"})
     before, sent = attack.sessions.get(SESSION).data, len(attack.origin.branches())
     credentials = ModelCredentials(json.dumps({"claudeAiOauth": {"accessToken": OAUTH}}))
-    message, found = await refused(attack.office, claude_credentials=credentials)
+    message, found = await refused(attack.runner, claude_credentials=credentials)
     assert {(place["path"], place["line"]) for place in found} == {("config.env", 2)}
     assert "config.env:2" in message
     assert attack.sessions.get(SESSION).data == before
@@ -62,7 +62,7 @@ async def test_the_requests_own_credentials_are_not_pushed(text: str, attack: At
 async def test_well_known_credentials_are_not_pushed(attack: Attack) -> None:
     """All of them are named, by file and line and kind."""
     attack.change({"a.txt": f"x\n{GITHUB}\n{AWS}\n", "src/key.pem": KEY, "fine.txt": "ghp_short\n"})
-    message, found = await refused(attack.office)
+    message, found = await refused(attack.runner)
     assert found == [
         {"path": "a.txt", "line": 2, "kind": "GitHub token"},
         {"path": "a.txt", "line": 3, "kind": "AWS access key"},
@@ -75,9 +75,9 @@ async def test_well_known_credentials_are_not_pushed(attack: Attack) -> None:
 async def test_a_request_may_allow_them(attack: Attack) -> None:
     """They are pushed, and warnings say which."""
     attack.change({"fixture.txt": f"{GITHUB}\n"})
-    result = await attack.office.commit(allow_secrets=True)
+    result = await attack.runner.commit(allow_secrets=True)
     assert result.pushed
-    (warning,) = (event for event in attack.office.events if isinstance(event, Warned))
+    (warning,) = (event for event in attack.runner.events if isinstance(event, Warned))
     assert (warning.code, GITHUB in warning.message) == ("secret_allowed", False)
     assert "fixture.txt:1" in warning.message
 
@@ -85,11 +85,11 @@ async def test_a_request_may_allow_them(attack: Attack) -> None:
 async def test_what_the_remote_has_already_stops_nobody(attack: Attack) -> None:
     """A file may be changed, moved or copied in part; a credential that is new in it still counts."""
     attack.origin.commit({"a.txt": f"x\n{GITHUB}\n"}, branch=attack.branch)
-    await attack.office.clone(attack.origin.url)
+    await attack.runner.clone(attack.origin.url)
     attack.change({"a.txt": None, "b.txt": f"more\nx\n{GITHUB}\n"})
-    assert (await attack.office.commit()).pushed
+    assert (await attack.runner.commit()).pushed
     attack.change({"b.txt": f"more\nx\n{GITHUB}\n{AWS}\n"})
-    _, found = await refused(attack.office)
+    _, found = await refused(attack.runner)
     assert found == [{"path": "b.txt", "line": 4, "kind": "AWS access key"}]
 
 
@@ -97,18 +97,18 @@ async def test_an_unpushed_commit_is_screened(attack: Attack, tmp_path: Path) ->
     """Even if a later commit has taken the credential away again: the push would send both."""
     worktree = _commit_in_session(attack, tmp_path, {"leak.txt": f"{GITHUB}\n"}, {"leak.txt": "gone\n"})
     attack.change({"other.txt": "1\n"})
-    message, found = await refused(attack.office)
+    message, found = await refused(attack.runner)
     leak = git("-C", worktree, "rev-parse", "HEAD~1").decode().strip()
     assert found == [{"path": "leak.txt", "line": 1, "kind": "GitHub token", "commit": leak}]
     assert leak[:10] in message
     attack.change({"other.txt": None})
-    await refused(attack.office)
+    await refused(attack.runner)
 
 
 async def test_an_unpushed_commit_is_screened_for_a_branch_too(attack: Attack, tmp_path: Path) -> None:
     """The branch is in the session, and not on the remote."""
     _commit_in_session(attack, tmp_path, {"leak.txt": f"{GITHUB}\n"})
-    result = await attack.office.branch("Something else", base_branch=attack.branch)
+    result = await attack.runner.branch("Something else", base_branch=attack.branch)
     assert (result.pushed, result.push_error.code) == (False, "secret_detected")
     assert set(attack.origin.branches()) == {"main", attack.branch}
 
@@ -120,7 +120,7 @@ async def test_a_merge_brings_what_others_pushed(attack: Attack, tmp_path: Path)
     git("-C", worktree, "fetch", "--quiet", attack.origin.path, "main:refs/remotes/origin/main")
     _git(worktree, "merge", "--quiet", "--no-ff", "-m", "Merge", "origin/main")
     _put(attack, worktree)
-    assert (await attack.office.commit()).pushed
+    assert (await attack.runner.commit()).pushed
     assert "theirs.txt" in attack.origin.files(attack.branch)
 
 
@@ -134,21 +134,21 @@ async def test_a_name_that_is_not_utf8_is_told(attack: Attack, tmp_path: Path) -
         _git(worktree, "commit", "--quiet", "-m", "Local")
     _git(worktree, "merge", "--quiet", "--no-ff", "-m", "Merge", "side")
     _put(attack, worktree)
-    _, found = await refused(attack.office)
+    _, found = await refused(attack.runner)
     assert [place["path"] for place in found] == ["leak\\udce9"]
 
 
 async def test_a_message_is_screened(attack: Attack) -> None:
     """The one that the request gives, like those of commits that are still to be pushed."""
     attack.change({"new.txt": "new\n"})
-    _, found = await refused(attack.office, message=f"Use it\n\n{WRITE_TOKEN}")
+    _, found = await refused(attack.runner, message=f"Use it\n\n{WRITE_TOKEN}")
     assert found == [{"path": "the commit's message", "line": 3, "kind": "a credential of this request"}]
 
 
 async def test_only_so_many_findings_are_told(attack: Attack) -> None:
     """A file full of them makes no endless message."""
     attack.change({"many.txt": f"{GITHUB}\n" * 1000})
-    _, found = await refused(attack.office)
+    _, found = await refused(attack.runner)
     assert [place["line"] for place in found] == list(range(1, 21))
 
 
@@ -159,7 +159,7 @@ async def test_a_secret_far_into_a_large_binary_file_is_found(attack: Attack) ->
     content[:lines] = b"\n" * lines
     content[part - 5 : part - 5 + len(GITHUB)] = GITHUB.encode()
     attack.change({"large.bin": bytes(content)})
-    _, found = await refused(attack.office)
+    _, found = await refused(attack.runner)
     assert found == [{"path": "large.bin", "line": lines + 1, "kind": "GitHub token"}]
 
 
@@ -168,7 +168,7 @@ async def test_the_model_sees_no_secret_of_the_change(attack: Attack, model: Mod
     model.script(Say.json(subject="Add a fixture"))
     attack.change({"fixture.txt": f"{GITHUB}\n{WRITE_TOKEN}\npassword = 'hunter2hunter2'\n"})
     key = ModelCredentials("sk-ant-api03-" + "k" * 30)
-    await attack.office.commit(allow_secrets=True, claude_credentials=key)
+    await attack.runner.commit(allow_secrets=True, claude_credentials=key)
     (request,) = model.requests
     assert "fixture.txt" in request.prompt
     for secret in (GITHUB, WRITE_TOKEN, "hunter2hunter2", key.reveal()):
@@ -181,7 +181,7 @@ async def test_a_file_over_the_forges_limit_is_not_pushed(attack: Attack) -> Non
     attack.change({"large.bin": large})
     before = attack.sessions.get(SESSION).data
     with pytest.raises(FileTooLarge, match=r"large\.bin"):
-        await attack.office.commit()
+        await attack.runner.commit()
     assert attack.sessions.get(SESSION).data == before
     assert attack.origin.log(attack.branch)[0].message == "Begin"
 
@@ -191,7 +191,7 @@ async def test_a_large_file_of_an_unpushed_commit_is_not_pushed(attack: Attack, 
     large = "0" * (100 * 1024 * 1024 + 1)
     _commit_in_session(attack, tmp_path, {"large.bin": large}, {"large.bin": "small\n"})
     with pytest.raises(FileTooLarge, match=r"large\.bin"):
-        await attack.office.commit()
+        await attack.runner.commit()
     assert attack.origin.log(attack.branch)[0].message == "Begin"
 
 
@@ -199,7 +199,7 @@ async def test_a_file_that_lfs_should_convert_is_refused(attack: Attack) -> None
     """It would be pushed raw."""
     attack.change({".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n", "a.bin": "raw\n"})
     with pytest.raises(UnsupportedRepository, match=r"a\.bin.*filter=lfs"):
-        await attack.office.commit()
+        await attack.runner.commit()
 
 
 def _commit_in_session(attack: Attack, tmp_path: Path, *commits: dict[str, str]) -> Path:

@@ -18,7 +18,7 @@ import pytest
 from github_worker.contract import ModelCredentials
 from github_worker.errors import HostNotAllowed
 from tests.conftest import WRITE_TOKEN
-from tests.operations.conftest import SESSION, Office
+from tests.operations.conftest import SESSION, JobRunner
 from tests.security.conftest import Attack
 from tests.support.faults import Answer, Hang, Redirect
 from tests.support.git_server import GitServer
@@ -33,13 +33,13 @@ FORMS = (WRITE_TOKEN, base64.b64encode(f"x-access-token:{WRITE_TOKEN}".encode())
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_to_another_origin_gets_no_token(
-    status: int, office: Office, origin: Origin, evil: GitServer, git_server: GitServer
+    status: int, runner: JobRunner, origin: Origin, evil: GitServer, git_server: GitServer
 ) -> None:
     """It is asked, if at all, without a token, and the job ends saying why."""
     evil.seed("octo", "demo")
     git_server.faults.add(Redirect(f"{evil.origin}/octo/demo.git", status), times=9)
     with pytest.raises(HostNotAllowed, match="must not go"):
-        await office.clone(origin.url)
+        await runner.clone(origin.url)
     assert [request.authorization for request in evil.requests] == [None] * len(evil.requests)
 
 
@@ -52,34 +52,34 @@ async def test_a_push_that_is_redirected_gets_no_token_there(
     attack.change({"new.txt": "new\n"})
     target = Redirect(f"{attack.evil.origin}/octo/demo.git", 307)
     git_server.faults.add(target, "git-receive-pack" if first == 0 else "POST", times=9)
-    result = await attack.office.commit()
+    result = await attack.runner.commit()
     assert not result.pushed
     assert [request.authorization for request in attack.evil.requests] == [None] * len(attack.evil.requests)
 
 
 async def test_a_redirect_to_another_port_gets_no_token(
-    office: Office, origin: Origin, git_server: GitServer, tmp_path: Path
+    runner: JobRunner, origin: Origin, git_server: GitServer, tmp_path: Path
 ) -> None:
     """The same host on another port is another origin, even where every host is allowed."""
     with GitServer(tmp_path / "port", {WRITE_TOKEN: "write"}) as neighbour:
         neighbour.seed("octo", "demo")
         git_server.faults.add(Redirect(f"{neighbour.origin}/octo/demo.git"), times=9)
         with pytest.raises(HostNotAllowed):
-            await office.clone(origin.url)
+            await runner.clone(origin.url)
         assert not [request for request in neighbour.requests if request.authorization]
 
 
 async def test_a_redirect_within_the_origin_is_followed(
-    office: Office, origin: Origin, git_server: GitServer
+    runner: JobRunner, origin: Origin, git_server: GitServer
 ) -> None:
     """A repository that was renamed on its server is cloned."""
     git_server.seed("octo", "renamed", {"moved.txt": "1\n"})
     git_server.faults.add(Redirect(f"{git_server.origin}/octo/renamed.git", 301), "/octo/demo")
-    result = await office.clone(origin.url)
+    result = await runner.clone(origin.url)
     assert result.commit
 
 
-async def test_a_submodules_host_is_not_asked(office: Office, origin: Origin, evil: GitServer) -> None:
+async def test_a_submodules_host_is_not_asked(runner: JobRunner, origin: Origin, evil: GitServer) -> None:
     """Submodules stay as they are: nothing of theirs is fetched."""
     modules = f'[submodule "x"]\n\tpath = x\n\turl = {evil.origin}/octo/x.git\n'
     origin.fast_import(
@@ -87,8 +87,8 @@ async def test_a_submodules_host_is_not_asked(office: Office, origin: Origin, ev
         b"from refs/heads/main^0\n"
         + f"M 160000 {'1' * 40} x\nM 100644 inline .gitmodules\ndata {len(modules)}\n{modules}\n".encode()
     )
-    await office.init(origin.url)
-    assert (await office.commit()).skipped
+    await runner.init(origin.url)
+    assert (await runner.commit()).skipped
     assert evil.requests == []
 
 
@@ -98,7 +98,7 @@ async def test_a_session_on_a_host_that_is_not_allowed(
 ) -> None:
     """Scheme, host and port must all be allowed; nothing is asked where one is not."""
     attack.change({"new.txt": "new\n"})
-    attack.office.env |= {"GIT_ALLOWED_HOSTS": allowed}
+    attack.runner.env |= {"GIT_ALLOWED_HOSTS": allowed}
     asked = len(git_server.requests)
     with pytest.raises(HostNotAllowed):
         await attack.commit()
@@ -110,10 +110,10 @@ async def test_what_a_remote_and_a_model_repeat_is_masked(attack: Attack, model:
     model.script(Say.json(subject=f"Use {KEY} and {WRITE_TOKEN} for everything"))
     attack.origin.reject_pushes(f"token {WRITE_TOKEN} {quote(WRITE_TOKEN)} {FORMS[1]} is not welcome")
     attack.change({"new.txt": "new\n"})
-    result = await attack.office.commit(claude_credentials=ModelCredentials(KEY))
+    result = await attack.runner.commit(claude_credentials=ModelCredentials(KEY))
     assert "is not welcome" in result.push_error.message
     attack.assert_nothing_leaked()
-    told = f"{result}{attack.office.events}{gzip.decompress(attack.sessions.get(SESSION).data)!r}"
+    told = f"{result}{attack.runner.events}{gzip.decompress(attack.sessions.get(SESSION).data)!r}"
     for form in FORMS:
         assert form not in told
 

@@ -56,7 +56,7 @@ async def test_no_update_writes_through_a_link(folder: str, attack: Attack) -> N
     attack.origin.commit({f"{folder}/app.py": "print('theirs')\n"}, branch=attack.branch)
     attack.change({"src/app.py": None} if folder == "src" else {})
     attack.change({folder: link(folder, f"{attack.outside}/src")})
-    result = await attack.office.clone(attack.origin.url)
+    result = await attack.runner.clone(attack.origin.url)
     assert not result.pulled
     attack.assert_nothing_leaked()
 
@@ -65,10 +65,10 @@ async def test_a_remote_that_swaps_a_link_for_a_folder(attack: Attack) -> None:
     """What the remote itself says is no more trusted: nothing is written beyond the session."""
     modes = {"src": "120000"}
     attack.origin.commit({"src/app.py": None, "src": str(attack.outside)}, branch=attack.branch, modes=modes)
-    assert (await attack.office.clone(attack.origin.url)).pulled
+    assert (await attack.runner.clone(attack.origin.url)).pulled
     attack.origin.commit({"src": None}, branch=attack.branch)
     attack.origin.commit({"src/app.py": "print('theirs')\n"}, branch=attack.branch)
-    assert (await attack.office.clone(attack.origin.url)).pulled
+    assert (await attack.runner.clone(attack.origin.url)).pulled
     assert attack.sessions.get(SESSION).read(f"{REPOSITORY}/src/app.py") == b"print('theirs')\n"
     attack.assert_nothing_leaked()
 
@@ -89,10 +89,10 @@ async def test_a_file_of_rules_that_is_a_link_is_no_change(attack: Attack) -> No
     """A repository that has one is clean, and is fast-forwarded."""
     modes = {".gitignore": "120000"}
     attack.origin.commit({".gitignore": "../elsewhere"}, branch=attack.branch, modes=modes)
-    assert (await attack.office.clone(attack.origin.url)).pulled
+    assert (await attack.runner.clone(attack.origin.url)).pulled
     attack.origin.commit({"theirs.txt": "1\n"}, branch=attack.branch)
-    assert (await attack.office.clone(attack.origin.url)).pulled
-    assert (await attack.office.commit()).skipped
+    assert (await attack.runner.clone(attack.origin.url)).pulled
+    assert (await attack.runner.commit()).skipped
 
 
 async def test_a_device_in_the_worktree_is_left_alone(attack: Attack) -> None:
@@ -110,12 +110,12 @@ async def test_a_submodule_is_left_as_it_is(attack: Attack) -> None:
         f"commit refs/heads/{attack.branch}\ncommitter A <a@example.com> 1 +0000\ndata 1\nx\n"
         f"from refs/heads/{attack.branch}^0\nM 160000 {'1' * 40} vendor/lib\n".encode()
     )
-    await attack.office.clone(attack.origin.url)
+    await attack.runner.clone(attack.origin.url)
     attack.change(
         {"vendor/lib/.git": "gitdir: ../../.git/modules/lib\n", "vendor/lib/x.c": "1\n", "a.txt": "1\n"}
     )
     assert (await attack.commit()).files_changed == 1
-    (warning,) = (event for event in attack.office.events if isinstance(event, Warned))
+    (warning,) = (event for event in attack.runner.events if isinstance(event, Warned))
     assert warning.message == "vendor/lib was left out: it is a submodule"
     assert attack.origin.git("ls-tree", attack.branch, "vendor/lib").startswith(b"160000")
 
@@ -179,7 +179,7 @@ async def test_a_clone_does_not_write_through_a_link(at: str, attack: Attack) ->
     entry.type, entry.linkname = tarfile.SYMTYPE, str(attack.outside)
     attack.sessions.put(SESSION, pack(None, entries={at: entry}))
     with pytest.raises(OtherRepository):
-        await attack.office.clone(attack.origin.url)
+        await attack.runner.clone(attack.origin.url)
     attack.assert_nothing_leaked()
 
 

@@ -80,7 +80,7 @@ class Ended:
         return list(dict.fromkeys(event["stage"] for event in self.events if event["type"] == "progress"))
 
 
-class Desk:
+class GateRunner:
     """Takes jobs one after the other, each with services of its own, as a process has them."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
