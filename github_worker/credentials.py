@@ -1,4 +1,4 @@
-"""Credentials that stand in a text where they should not.
+"""Finds and masks credentials that stand in a text where they should not.
 
 `find` knows the shapes that their issuers publish, so that a commit can be refused for them; `mask` also
 hides what only looks like a secret, since a masked word costs a prompt nothing.
@@ -15,7 +15,10 @@ from github_worker.redaction import MASK
 
 
 class _Kind(Struct, frozen=True):
-    """A shape: no text without one of `hints` has it, and looking for those is a hundred times faster."""
+    """Describes a kind of credential by its shape.
+
+    No text without one of `hints` has it, and looking for those is a hundred times faster.
+    """
 
     name: str
     hints: tuple[str, ...]
@@ -63,7 +66,7 @@ _WELL_KNOWN = (
     ),
 )
 
-# group 1 stays, the rest of the match is hidden
+# Group 1 stays, the rest of the match is masked.
 _ASSIGNED = (
     r"(?i:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)[\w-]{0,40}"
 )
@@ -77,14 +80,14 @@ _LIKELY = tuple(
         r"((?i:bearer)\s{1,8})[A-Za-z0-9._~+/-]{20,}",
         r"()\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]+)?",
         r"()\b(?:[sr]k_live_|sk-proj-|npm_|glpat-|pypi-|hf_|dop_v1_|SG\.)[A-Za-z0-9_.-]{16,}",
-        # a line of a key whose first line is not in the text, as in a diff's hunk
+        # A line of a key whose first line is not in the text, as in a diff's hunk.
         r"(?m)(^[+\- ]?\s{0,8})[A-Za-z0-9+/]{60,}={0,2}$",
     )
 )
 
 
 def find(text: str) -> Iterator[tuple[int, str, str]]:
-    """Find well-known credentials; yield where each begins, its kind and its value."""
+    """Find well-known credentials, and yield where each begins, its kind and its value."""
     for kind in _WELL_KNOWN:
         if any(hint in text for hint in kind.hints):
             for match in kind.pattern.finditer(text):
@@ -92,7 +95,7 @@ def find(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def mask(text: str) -> str:
-    """Hide credentials, and what looks like one: passwords in assignments, bearer tokens, lone base64."""
+    """Mask credentials, and what looks like one: passwords in assignments, bearer tokens, lone base64."""
     for kind in _WELL_KNOWN:
         if any(hint in text for hint in kind.hints):
             text = kind.pattern.sub(MASK, text)

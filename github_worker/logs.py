@@ -1,4 +1,4 @@
-"""Log lines, JSON or for people, every one of them scrubbed of secrets."""
+"""Writes log lines, as JSON or for people, every one of them scrubbed of secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from github_worker.redaction import scrub
 
 
 def configure(level: str, format: Literal["json", "console"]) -> None:
-    """Log to stdout; libraries from `warning` on, because their details may be headers and bodies."""
+    """Log to stdout, libraries from `warning` on, because their details may be headers and bodies."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter() if format == "json" else ConsoleFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
@@ -27,7 +27,7 @@ def configure(level: str, format: Literal["json", "console"]) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: timestamp, level, logger, message, and the record's `fields`."""
+    """Writes a JSON object a line: timestamp, level, logger, message, and the record's `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record as one line."""
@@ -36,7 +36,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": scrub(record.getMessage()),
-            **_fields(record),
+            **_collect_fields(record),
         }
         if record.exc_info:
             line["exception"] = scrub(self.formatException(record.exc_info))
@@ -44,7 +44,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """A line for people: time, level, message, and the fields as `name=value`."""
+    """Writes a line for people: time, level, message, and the fields as `name=value`."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
@@ -52,11 +52,11 @@ class ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Write a record, with its traceback on lines of their own."""
         head, *rest = super().format(record).split("\n")
-        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
-        return "\n".join(_printable(scrub(line)) for line in [head + fields, *rest])
+        fields = "".join(f" {name}={value}" for name, value in _collect_fields(record).items())
+        return "\n".join(_escape_controls(scrub(line)) for line in [head + fields, *rest])
 
 
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
+def _collect_fields(record: logging.LogRecord) -> dict[str, Any]:
     fields: dict[str, Any] = getattr(record, "fields", {})
     return {
         name: scrub(value) if isinstance(value, str) else value
@@ -65,7 +65,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     }
 
 
-def _printable(line: str) -> str:
+def _escape_controls(line: str) -> str:
     """Escape what would move a terminal's cursor: a path in a message may hold anything."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
 

@@ -1,4 +1,4 @@
-"""This process's memory, which holds tokens."""
+"""Keeps others out of this process's memory, which holds tokens."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _PR_SET_DUMPABLE = 4  # prctl(2)
 
 
 def seal() -> None:
-    """Let no other process of this user look into it, nor a core dump be made of it.
+    """Forbid other processes of this user to look into the memory, and the kernel to dump it.
 
-    Unlike the limit on a core file's size this holds where the kernel pipes dumps to a program (core(5)).
+    A limit on the size of core files would not hold where the kernel pipes dumps to a program (core(5)).
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Secrets that mask themselves, and text that is scrubbed of them and of this process's own folders."""
+"""Keeps secrets out of texts: they mask themselves, and `scrub` takes them and this process's folders out."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class Secret:
 def scrub(text: str) -> str:
     """Mask every secret of this process in `text`: as it is, URL-quoted, or as HTTP Basic credentials.
 
-    Paths below a folder that is hidden are told from there.
-    What it returns can be encoded: the bytes of a name that is not UTF-8 are written as escapes.
+    A path below a hidden folder begins there. The text that is returned can be encoded: the bytes of a name
+    that is not UTF-8 are written as escapes.
     """
     text = _userinfo.sub(f"{MASK}@", text)
-    for form in sorted(_forms(), key=len, reverse=True):
+    for form in sorted(_collect_forms(), key=len, reverse=True):
         text = text.replace(form, MASK)
     for folder in sorted(_hidden, key=len, reverse=True):
         text = text.replace(f"{folder}/", "").replace(folder, ".")
@@ -57,12 +57,12 @@ def scrub(text: str) -> str:
 
 
 def hide(folder: Path) -> None:
-    """Let no text that is scrubbed tell where `folder` is."""
+    """Keep out of every scrubbed text where `folder` is."""
     _hidden.add(str(folder))
 
 
 def unhide(folder: Path) -> None:
-    """Forget a folder that was hidden, and those in it: it is gone."""
+    """Forget a hidden folder that is gone, and those in it."""
     _hidden.difference_update([path for path in list(_hidden) if Path(path).is_relative_to(folder)])
 
 
@@ -75,9 +75,9 @@ def forms(secret: Secret) -> set[str]:
     return {value, quote(value, safe=""), *encoded}
 
 
-def _forms() -> set[str]:
+def _collect_forms() -> set[str]:
     found: set[str] = set()
-    # References are copied at once: another thread may make a secret at any moment.
+    # `valuerefs` copies at once, where iterating fails when another thread makes a secret meanwhile.
     for secret in filter(None, [reference() for reference in _secrets.valuerefs()]):
         lines = secret.reveal().splitlines()
         found |= forms(secret) | {line for line in lines if len(line) >= _SHORTEST}

@@ -1,4 +1,4 @@
-"""What the environment says, read once and checked."""
+"""Reads the settings from the environment, once, and checks them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """How this worker runs; times are in seconds, sizes in bytes."""
+    """Holds how this worker is to run; times are in seconds, sizes in bytes."""
 
     host: str
     port: int
@@ -81,36 +81,36 @@ class Settings(Struct, frozen=True, kw_only=True):
 def from_env(env: Mapping[str, str]) -> Settings:
     """Read the settings; raise ConfigurationError naming the variable that is wrong."""
     read = _Reader(env)
-    storage_worker_url = read.optional("STORAGE_WORKER_URL", _http_url)
-    storage_url = read.optional("STORAGE_URL", _storage_url)
+    storage_worker_url = read.optional("STORAGE_WORKER_URL", _check_http_url)
+    storage_url = read.optional("STORAGE_URL", _check_storage_url)
     if storage_worker_url and storage_url:
         raise ConfigurationError("STORAGE_WORKER_URL and STORAGE_URL are both set: set one of them")
     return Settings(
         host=read.value("HOST", "0.0.0.0", str),  # noqa: S104 (a container's port is published or it is not)
-        port=read.value("PORT", "5002", _port),
-        tmp_dir=read.value("TMP_DIR", "/tmp", _folder),  # noqa: S108 (the contract's default)
+        port=read.value("PORT", "5002", _parse_port),
+        tmp_dir=read.value("TMP_DIR", "/tmp", _find_folder),  # noqa: S108 (the contract's default)
         storage_worker_url=storage_worker_url,
         storage_url=storage_url,
         storage_options=read.cloud_options(),
-        storage_timeout=read.value("STORAGE_TIMEOUT", "60", _seconds),
-        worker_tokens=read.optional("GITHUB_WORKER_TOKEN", _tokens) or (),
-        git_allowed_hosts=read.value("GIT_ALLOWED_HOSTS", "github.com", _hosts),
-        git_timeout=read.value("GIT_TIMEOUT", "60", _seconds),
-        github_api_url=read.value("GITHUB_API_URL", "https://api.github.com", _http_url),
-        branch_prefix=read.value("BRANCH_PREFIX", "webedt/", _branch_prefix),
-        committer_name=read.value("GIT_COMMITTER_NAME", "GitHub Worker", _line),
-        committer_email=read.value("GIT_COMMITTER_EMAIL", "worker@github-worker.local", _line),
-        naming_model=read.value("NAMING_MODEL", "claude-haiku-4-5", _line),
-        naming_timeout=read.value("NAMING_TIMEOUT", "15", _seconds),
+        storage_timeout=read.value("STORAGE_TIMEOUT", "60", _parse_seconds),
+        worker_tokens=read.optional("GITHUB_WORKER_TOKEN", _parse_tokens) or (),
+        git_allowed_hosts=read.value("GIT_ALLOWED_HOSTS", "github.com", _parse_hosts),
+        git_timeout=read.value("GIT_TIMEOUT", "60", _parse_seconds),
+        github_api_url=read.value("GITHUB_API_URL", "https://api.github.com", _check_http_url),
+        branch_prefix=read.value("BRANCH_PREFIX", "webedt/", _check_branch_prefix),
+        committer_name=read.value("GIT_COMMITTER_NAME", "GitHub Worker", _check_line),
+        committer_email=read.value("GIT_COMMITTER_EMAIL", "worker@github-worker.local", _check_line),
+        naming_model=read.value("NAMING_MODEL", "claude-haiku-4-5", _check_line),
+        naming_timeout=read.value("NAMING_TIMEOUT", "15", _parse_seconds),
         anthropic_api_key=read.optional("ANTHROPIC_API_KEY", ModelCredentials),
-        anthropic_base_url=read.optional("ANTHROPIC_BASE_URL", _http_url),
-        https_proxy=read.optional("HTTPS_PROXY", _proxy),
-        no_proxy=read.value("NO_PROXY", "", _domains),
-        job_timeout=read.value("JOB_TIMEOUT", "900", _seconds),
-        max_session_bytes=read.value("MAX_SESSION_BYTES", "8 GiB", _size),
-        max_session_files=read.value("MAX_SESSION_FILES", "1000000", _count),
-        log_level=read.value("LOG_LEVEL", "info", _one_of(*_LOG_LEVELS)),
-        log_format=read.value("LOG_FORMAT", "json", _log_format),
+        anthropic_base_url=read.optional("ANTHROPIC_BASE_URL", _check_http_url),
+        https_proxy=read.optional("HTTPS_PROXY", _parse_proxy),
+        no_proxy=read.value("NO_PROXY", "", _split_domains),
+        job_timeout=read.value("JOB_TIMEOUT", "900", _parse_seconds),
+        max_session_bytes=read.value("MAX_SESSION_BYTES", "8 GiB", _parse_size),
+        max_session_files=read.value("MAX_SESSION_FILES", "1000000", _parse_count),
+        log_level=read.value("LOG_LEVEL", "info", _choose_from(*_LOG_LEVELS)),
+        log_format=read.value("LOG_FORMAT", "json", _parse_log_format),
         build=Build(
             commit_sha=read.value("BUILD_COMMIT_SHA", "unknown", str),
             timestamp=read.value("BUILD_TIMESTAMP", "unknown", str),
@@ -126,6 +126,7 @@ class _Reader:
         self._env = env
 
     def value(self, name: str, default: str, parse: Callable[[str], Value]) -> Value:
+        """Parse a variable, or its default; raise ConfigurationError, which says what is wrong with it."""
         text = self._text(name) or default
         try:
             return parse(text)
@@ -133,9 +134,11 @@ class _Reader:
             raise ConfigurationError(f"{name} {error}") from None
 
     def optional(self, name: str, parse: Callable[[str], Value]) -> Value | None:
+        """Parse a variable, or return None where it is not set."""
         return self.value(name, "", parse) if self._text(name) else None
 
     def cloud_options(self) -> dict[str, Secret | str]:
+        """Collect the variables of the clouds' object stores, by their names in lower case."""
         given = {name for name in self._env if name.startswith(_CLOUDS)} - _CLOUDS_OWN_FILES
         names = {name.removesuffix("_FILE") for name in given}
         texts = {name: text for name in sorted(names) if (text := self._text(name))}
@@ -153,72 +156,72 @@ class _Reader:
             raise ConfigurationError(f"{name}_FILE cannot be read: {error}") from None
 
 
-def _port(text: str) -> int:
-    return _between(_whole(text), 0, 65535)
+def _parse_port(text: str) -> int:
+    return _check_range(_parse_number(text), 0, 65535)
 
 
-def _count(text: str) -> int:
-    return _between(_whole(text), 1, 2**63)
+def _parse_count(text: str) -> int:
+    return _check_range(_parse_number(text), 1, 2**63)
 
 
-def _size(text: str) -> int:
+def _parse_size(text: str) -> int:
     match = re.fullmatch(r"([0-9]+)\s*([A-Za-z]*)", text)
     if not match or match[2].upper() not in _UNITS:
         raise ValueError(f"must be a size such as 8 GiB, not {text!r}")
-    return _between(int(match[1]) * _UNITS[match[2].upper()], 1, 2**63)
+    return _check_range(int(match[1]) * _UNITS[match[2].upper()], 1, 2**63)
 
 
-def _whole(text: str) -> int:
+def _parse_number(text: str) -> int:
     if not re.fullmatch(r"[0-9]+", text):
         raise ValueError(f"must be a whole number, not {text!r}")
     return int(text)
 
 
-def _between(number: int, least: int, most: int) -> int:
+def _check_range(number: int, least: int, most: int) -> int:
     if not least <= number <= most:
         raise ValueError(f"must be between {least} and {most}, not {number}")
     return number
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or not 0 < float(text) <= 86_400:
         raise ValueError(f"must be seconds, more than 0 and at most 86400, not {text!r}")
     return float(text)
 
 
-def _folder(text: str) -> Path:
+def _find_folder(text: str) -> Path:
     path = Path(text)
     if not path.is_dir():
         raise ValueError(f"must be a folder that exists, not {text!r}")
     return path.resolve()
 
 
-def _http_url(text: str) -> str:
+def _check_http_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be an http or https URL")
     return text.rstrip("/")
 
 
-def _proxy(text: str) -> Secret:
+def _parse_proxy(text: str) -> Secret:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError("must be http://[user:password@]host:port")
     return Secret(text.rstrip("/"))
 
 
-def _domains(text: str) -> tuple[str, ...]:
+def _split_domains(text: str) -> tuple[str, ...]:
     return tuple(name.strip().lower().lstrip(".") for name in text.split(",") if name.strip())
 
 
-def _storage_url(text: str) -> str:
+def _check_storage_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"s3", "gs", "az", "file"} or not (parts.netloc or parts.scheme == "file"):
         raise ValueError("must be s3://bucket[/prefix], gs://…, az://… or file:///folder")
     return text.rstrip("/")
 
 
-def _hosts(text: str) -> tuple[str, ...]:
+def _parse_hosts(text: str) -> tuple[str, ...]:
     hosts = tuple(host.strip().lower().rstrip("/") for host in text.split(",") if host.strip())
     for host in hosts:
         if not re.fullmatch(r"\*|(https?://)?([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", host):
@@ -228,33 +231,33 @@ def _hosts(text: str) -> tuple[str, ...]:
     return hosts
 
 
-def _tokens(text: str) -> tuple[Secret, ...]:
+def _parse_tokens(text: str) -> tuple[Secret, ...]:
     tokens = tuple(Secret(token.strip()) for token in text.split(",") if token.strip())
     if not 1 <= len(tokens) <= 2:
         raise ValueError("must be one token, or two separated by a comma")
     return tokens
 
 
-def _branch_prefix(text: str) -> str:
+def _check_branch_prefix(text: str) -> str:
     if not is_branch_name(f"{text}x"):
         raise ValueError(f"must begin a valid branch name, not {text!r}")
     return text
 
 
-def _line(text: str) -> str:
+def _check_line(text: str) -> str:
     if not text.isprintable() or "<" in text or ">" in text:
         raise ValueError("must be one line without < and >")
     return text
 
 
-def _log_format(text: str) -> Literal["json", "console"]:
+def _parse_log_format(text: str) -> Literal["json", "console"]:
     formats: dict[str, Literal["json", "console"]] = {"json": "json", "console": "console"}
     if text not in formats:
         raise ValueError(f"must be json or console, not {text!r}")
     return formats[text]
 
 
-def _one_of(*choices: str) -> Callable[[str], str]:
+def _choose_from(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in choices:
             raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}")

@@ -1,4 +1,4 @@
-"""Names for sessions, messages for commits, texts for pull requests; a model's, where there is one."""
+"""Names sessions and describes commits and pull requests, by a model where there is one."""
 
 from github_worker.naming.namer import CommitMessage, Named, Namer, PullRequestText, preload
 from github_worker.naming.prompts import CommitContext, PullRequestContext

@@ -1,4 +1,4 @@
-"""Asks the model, by Anthropic's own SDK. It takes about a second to import: do so from a thread."""
+"""Asks the model by Anthropic's own SDK, which takes about a second to import: do so in a thread."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class _Message(Struct):
 
 
 async def ask(prompt: Prompt, key: ModelKey, settings: Settings) -> str:
-    """Return the model's answer, JSON of the prompt's schema as it says; raise NoAnswer with the reason."""
+    """Ask the model and return its answer, in which JSON is to be; raise NoAnswer with the reason."""
     try:
-        async with _client(key, settings) as client:
+        async with _make_client(key, settings) as client:
             response = await client.messages.with_raw_response.create(
                 model=settings.naming_model,
                 max_tokens=prompt.max_tokens,
                 system=prompt.system,
                 messages=[{"role": "user", "content": prompt.content}],
                 output_config={"format": {"type": "json_schema", "schema": dict(prompt.schema)}},
-                extra_headers=_headers(client, key),
+                extra_headers=_make_headers(client, key),
             )
     except anthropic.APIStatusError as error:
         said = " ".join(scrub(error.api_message or "").split())[:200]
@@ -64,7 +64,7 @@ def read(body: bytes) -> str:
     return "".join(block.text for block in message.content if block.type == "text")
 
 
-def _client(key: ModelKey, settings: Settings) -> anthropic.AsyncAnthropic:
+def _make_client(key: ModelKey, settings: Settings) -> anthropic.AsyncAnthropic:
     secret = key.secret.reveal()
     base_url = settings.anthropic_base_url or _BASE_URL
     proxy = settings.proxy_for(base_url)
@@ -74,7 +74,7 @@ def _client(key: ModelKey, settings: Settings) -> anthropic.AsyncAnthropic:
         base_url=base_url,
         max_retries=_RETRIES,
         open_telemetry=False,
-        # the environment's proxies are not asked, and no redirect takes the prompt elsewhere
+        # The environment's proxies are not asked, and no redirect takes the prompt elsewhere.
         http_client=httpx2.AsyncClient(
             verify=ssl.create_default_context(),
             proxy=proxy.reveal() if proxy else None,
@@ -84,7 +84,7 @@ def _client(key: ModelKey, settings: Settings) -> anthropic.AsyncAnthropic:
     )
 
 
-def _headers(client: anthropic.AsyncAnthropic, key: ModelKey) -> dict[str, str | anthropic.Omit]:
+def _make_headers(client: anthropic.AsyncAnthropic, key: ModelKey) -> dict[str, str | anthropic.Omit]:
     """Replace the client's default headers: to them it adds ANTHROPIC_CUSTOM_HEADERS by itself."""
     ours = {
         "user-agent": client.user_agent,

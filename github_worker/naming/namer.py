@@ -79,7 +79,7 @@ class Namer:
         return PullRequestText(title, body, None)
 
     async def _ask(self, make_prompt: Callable[[], Prompt], credentials: ModelCredentials | None) -> str:
-        key, timeout = self._key(credentials), self._settings.naming_timeout
+        key, timeout = self._choose_key(credentials), self._settings.naming_timeout
         prompt = make_prompt()
         try:
             async with asyncio.timeout(timeout):
@@ -89,7 +89,7 @@ class Namer:
             raise NoAnswer(f"the model did not answer within {timeout:g} s") from None
         return scrub(answer)
 
-    def _key(self, credentials: ModelCredentials | None) -> ModelKey:
+    def _choose_key(self, credentials: ModelCredentials | None) -> ModelKey:
         credentials = credentials or self._settings.anthropic_api_key
         if credentials is None:
             raise NoAnswer("no model credentials")

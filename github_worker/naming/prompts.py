@@ -60,7 +60,7 @@ _PULL_REQUEST = (
 
 
 class CommitContext(Struct, frozen=True):
-    """What a commit's message is made from.
+    """Holds all that a commit's message is made from.
 
     `patches` are paths with their unified diffs. They are taken one by one in the event loop's thread, no
     more of them than the prompt has room for; what taking them raises comes through. `recent_subjects` are
@@ -73,7 +73,7 @@ class CommitContext(Struct, frozen=True):
 
 
 class PullRequestContext(Struct, frozen=True):
-    """What a pull request's title and body are made from; `messages` are its commits', oldest first."""
+    """Holds all that a pull request is described from; `messages` are its commits', oldest first."""
 
     messages: tuple[str, ...]
     changes: tuple[Change, ...]
@@ -82,7 +82,7 @@ class PullRequestContext(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """One question: `fields` are the strings that the answer's JSON object has."""
+    """Asks one question; `fields` are the strings that the answer's JSON object must have."""
 
     system: str
     content: str

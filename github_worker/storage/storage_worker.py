@@ -1,4 +1,4 @@
-"""Sessions in the storage worker, over its HTTP API."""
+"""Keeps sessions in the storage worker, over its HTTP API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ETAG = "etag:"
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
-    """What tells one save of a session from the next where there is no ETag."""
+    """Tells one save of a session from the next where there is no ETag."""
 
     last_modified: str | int | float
     size: int
@@ -36,7 +36,7 @@ class StorageWorkerStore:
             timeout=timeout,
             # A connection kept since the download may be dead by the time of the upload.
             limits=httpx.Limits(max_keepalive_connections=0),
-            verify=_trusted(url),
+            verify=_load_trust(url),
             # The storage is internal: a proxy towards the outside has no business with it.
             trust_env=False,
         )
@@ -45,7 +45,7 @@ class StorageWorkerStore:
     def download(self, session_id: str) -> Iterator[Download | None]:
         """Open a session's archive, or None where there is none; raise StorageUnavailable."""
         # Asked before the archive is, so that a save in between shows as a change later on.
-        metadata = self._metadata(session_id)
+        metadata = self._read_metadata(session_id)
         with closing(self._get(f"{session_id}/download", stream=True)) as response:
             if response.status_code == httpx.codes.NOT_FOUND:
                 yield None
@@ -53,25 +53,27 @@ class StorageWorkerStore:
             etag = response.headers.get("ETag")
             size = response.headers.get("Content-Length")
             yield Download(
-                version=f"{_ETAG}{etag}" if etag else _version(metadata),
+                version=f"{_ETAG}{etag}" if etag else _make_version(metadata),
                 size=int(size) if size else None,
-                chunks=_body(response),
+                chunks=_read_body(response),
             )
 
     def upload(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> None:
         """Replace the archive whole if it still is `version`; raise SessionChanged or StorageUnavailable."""
         first, whole = take(chunks)
         self._check(session_id, version)
-        content = b"".join(first) if whole else self._checked(session_id, chained(first, chunks), version)
-        headers = {"Content-Type": "application/gzip", **_condition(version)}
-        with _translated():
+        content = (
+            b"".join(first) if whole else self._check_at_end(session_id, chained(first, chunks), version)
+        )
+        headers = {"Content-Type": "application/gzip", **_make_condition(version)}
+        with _translate_errors():
             response = self._client.post(f"{session_id}/upload", content=content, headers=headers)
         if response.status_code == httpx.codes.PRECONDITION_FAILED:
             raise SessionChanged(session_id)
         if not response.is_success:
-            raise _unexpected(response)
+            raise _explain_status(response)
 
-    def _checked(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> Iterator[bytes]:
+    def _check_at_end(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> Iterator[bytes]:
         yield from chunks
         # Raised from here, it cuts the request before its end, and the storage worker drops what it has.
         self._check(session_id, version)
@@ -79,10 +81,10 @@ class StorageWorkerStore:
     def _check(self, session_id: str, version: str | None) -> None:
         if version is not None and version.startswith(_ETAG):
             return  # If-Match is heeded where ETags are
-        if _version(self._metadata(session_id)) != (version or _version(None)):
+        if _make_version(self._read_metadata(session_id)) != (version or _make_version(None)):
             raise SessionChanged(session_id)
 
-    def _metadata(self, session_id: str) -> _Metadata | None:
+    def _read_metadata(self, session_id: str) -> _Metadata | None:
         response = self._get(session_id)
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
@@ -92,11 +94,11 @@ class StorageWorkerStore:
             raise StorageUnavailable(f"The session storage sent no session's description: {error}") from None
 
     def _get(self, path: str, *, stream: bool = False) -> httpx.Response:
-        with _translated():
+        with _translate_errors():
             response = self._send(self._client.build_request("GET", path), stream=stream)
         if response.status_code not in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
             response.close()
-            raise _unexpected(response)
+            raise _explain_status(response)
         return response
 
     def _send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
@@ -110,37 +112,37 @@ class StorageWorkerStore:
         return self._client.send(request, stream=stream)
 
 
-def _version(metadata: _Metadata | None) -> str:
+def _make_version(metadata: _Metadata | None) -> str:
     return msgspec.json.encode(metadata).decode()
 
 
-def _condition(version: str | None) -> dict[str, str]:
+def _make_condition(version: str | None) -> dict[str, str]:
     if version is None:
         return {"If-None-Match": "*"}
     return {"If-Match": version.removeprefix(_ETAG)} if version.startswith(_ETAG) else {}
 
 
-def _trusted(url: str) -> ssl.SSLContext:
-    """Return whom TLS trusts: with plain HTTP nobody, as reading the list would cost a tenth of a start."""
+def _load_trust(url: str) -> ssl.SSLContext:
+    """Load whom TLS trusts: with plain HTTP nobody, as reading the list would cost a tenth of a start."""
     if httpx.URL(url).scheme == "https":
         return ssl.create_default_context()
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _body(response: httpx.Response) -> Iterator[bytes]:
+def _read_body(response: httpx.Response) -> Iterator[bytes]:
     """Yield the archive as it is stored, even where its gzip is called a content encoding."""
-    with _translated():
+    with _translate_errors():
         yield from response.iter_raw()
 
 
-def _unexpected(response: httpx.Response) -> StorageUnavailable:
+def _explain_status(response: httpx.Response) -> StorageUnavailable:
     if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         return StorageUnavailable(f"The session storage refuses this worker (HTTP {response.status_code})")
     return StorageUnavailable(f"The session storage answered with HTTP {response.status_code}")
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException as error:
