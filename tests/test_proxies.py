@@ -50,7 +50,7 @@ async def proxied(proxy: Proxy) -> AsyncIterator[dict[str, str]]:
 async def test_the_model_is_asked_through_it(proxied: dict[str, str], proxy: Proxy) -> None:
     """What fails there is a fallback, which tells nothing of the proxy's password."""
     namer = Namer(from_env(proxied | {"ANTHROPIC_BASE_URL": "https://model.example"}))
-    named = await namer.session("Add a dark mode", ModelCredentials("sk-ant-api03-0123456789"))
+    named = await namer.name_session("Add a dark mode", ModelCredentials("sk-ant-api03-0123456789"))
     assert set(proxy.lines) == {"CONNECT model.example:443 HTTP/1.1"}
     assert named.fallback
     assert "pass-word-123" not in named.fallback

@@ -16,7 +16,7 @@ from github_worker.redaction import scrub
 from github_worker.settings import Settings
 
 
-class Named(Struct, frozen=True):
+class SessionName(Struct, frozen=True):
     """A session's name: a title of 3 to 6 words, and a slug of `a-z0-9-`, at most 40 characters.
 
     `fallback` is None where the model said it, else the reason why it did not; so it is below.
@@ -48,17 +48,19 @@ class Namer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def session(self, user_request: str, credentials: ModelCredentials | None) -> Named:
+    async def name_session(self, user_request: str, credentials: ModelCredentials | None) -> SessionName:
         """Name a session after what its user asks for."""
         try:
             title, slug = answers.read_session(
                 await self._ask(partial(prompts.compose_session, user_request), credentials)
             )
         except NoAnswer as reason:
-            return Named(*fallback.name_session(prompts.clean(user_request)), str(reason))
-        return Named(title, slug, None)
+            return SessionName(*fallback.name_session(prompts.clean(user_request)), str(reason))
+        return SessionName(title, slug, None)
 
-    async def commit(self, context: CommitContext, credentials: ModelCredentials | None) -> CommitMessage:
+    async def describe_commit(
+        self, context: CommitContext, credentials: ModelCredentials | None
+    ) -> CommitMessage:
         """Write a commit's message."""
         try:
             text = answers.read_commit(await self._ask(partial(prompts.compose_commit, context), credentials))
@@ -66,7 +68,7 @@ class Namer:
             return CommitMessage(scrub(fallback.describe_commit(context.changes)), str(reason))
         return CommitMessage(text, None)
 
-    async def pull_request(
+    async def describe_pull_request(
         self, context: PullRequestContext, credentials: ModelCredentials | None
     ) -> PullRequestText:
         """Write a pull request's title and body."""

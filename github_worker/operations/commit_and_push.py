@@ -102,7 +102,7 @@ async def _message(
             patches=summary.patches,
             recent_subjects=repository.recent_subjects(_RECENT),
         )
-        named = await services.namer.commit(context, request.claude_credentials)
+        named = await services.namer.describe_commit(context, request.claude_credentials)
         if named.fallback:
             report("fallback", f"Described without the model: {named.fallback}")
         text = named.text

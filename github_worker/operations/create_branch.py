@@ -16,7 +16,7 @@ from github_worker.workspace.secrets import request_secrets
 
 async def create_branch(request: CreateBranch, services: Services, report: Report) -> BranchCreated:
     """Start a named branch in the session and push it."""
-    name = services.namer.session(request.user_request, request.claude_credentials)
+    name = services.namer.name_session(request.user_request, request.claude_credentials)
     async with (
         background_task(name) as naming,
         services.sessions.transaction(request, report, BranchCreated) as transaction,

@@ -18,7 +18,7 @@ from github_worker.workspace.secrets import request_secrets
 
 async def init_session(request: InitSession, services: Services, report: Report) -> SessionInitialised:
     """Clone a repository and start a branch in it, over one download and one upload."""
-    name = services.namer.session(request.user_request, request.claude_credentials)
+    name = services.namer.name_session(request.user_request, request.claude_credentials)
     async with (
         background_task(name) as naming,
         services.sessions.transaction(request, report, SessionInitialised, may_be_new=True) as transaction,

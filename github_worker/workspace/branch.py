@@ -16,7 +16,7 @@ from github_worker.errors import BranchNotFound, JobError, PushConflict
 from github_worker.git.checkout import check_out
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
-from github_worker.naming import Named
+from github_worker.naming import SessionName
 from github_worker.progress import Report
 from github_worker.redaction import Secret
 from github_worker.sessions.transaction import AnyResult, Transaction
@@ -32,7 +32,7 @@ class BranchPlan(Struct, frozen=True):
     """The branch that a job asks for: what it is named after, where it starts, and what it must not push."""
 
     user_request: str
-    named: Named
+    named: SessionName
     base: str
     prefix: str
     secrets: tuple[Secret, ...]
@@ -59,7 +59,7 @@ async def background_task(step: Coroutine[Any, Any, Value]) -> AsyncIterator[asy
             await task
 
 
-async def name_branch(naming: asyncio.Task[Named], report: Report) -> Named:
+async def name_branch(naming: asyncio.Task[SessionName], report: Report) -> SessionName:
     """Await the name that was asked for in the background."""
     report("generating_name", "Naming the branch")
     named = await naming

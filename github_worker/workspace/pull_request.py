@@ -73,7 +73,7 @@ async def _write_text(
     if not comparison.ahead_by:
         raise NoCommits(f"{head} has no commits that {request.base} has not")
     titles = await repository.list_recent_titles(request.base, _RECENT_TITLES)
-    return await namer.pull_request(_build_context(comparison, titles), request.claude_credentials)
+    return await namer.describe_pull_request(_build_context(comparison, titles), request.claude_credentials)
 
 
 async def _compare(repository: Repository, head: str, base: str) -> Comparison:

@@ -46,7 +46,7 @@ async def test_the_model_names_a_session(namer: MakeNamer, model: Model) -> None
     """It is asked once, for JSON of a schema, by the configured name, and its answer is the name."""
     model.script(NAMED)
 
-    named = await namer(NAMING_MODEL="some-model").session(REQUEST, API_KEY)
+    named = await namer(NAMING_MODEL="some-model").name_session(REQUEST, API_KEY)
 
     assert (named.title, named.slug, named.fallback) == ("Offer A Dark Mode", "offer-dark-mode", None)
     [request] = model.requests
@@ -60,7 +60,7 @@ async def test_the_model_writes_a_commit_message(namer: MakeNamer, model: Model)
     """It sees the files, the diff and the recent subjects."""
     model.script(Say.json(subject="fix: read new files."))
 
-    message = await namer().commit(COMMIT, API_KEY)
+    message = await namer().describe_commit(COMMIT, API_KEY)
 
     assert (message.text, message.fallback) == ("fix: read new files", None)
     asked = model.requests[0].body["messages"][0]["content"]
@@ -73,7 +73,7 @@ async def test_the_model_writes_a_pull_request(namer: MakeNamer, model: Model) -
     model.script(Say.json(title="Read new files", body="Reads them."))
     context = PullRequestContext(("fix: read new files",), (CHANGE,), ())
 
-    text = await namer().pull_request(context, API_KEY)
+    text = await namer().describe_pull_request(context, API_KEY)
 
     assert (text.title, text.body, text.fallback) == ("Read new files", "Reads them.", None)
     assert "fix: read new files" in model.requests[0].prompt
@@ -100,7 +100,7 @@ async def test_each_form_of_credentials_is_sent_as_its_kind(
     """Keys go as keys; OAuth tokens go as bearers, with the header that admits them."""
     model.script(NAMED)
 
-    named = await namer(ANTHROPIC_API_KEY="the-service-key").session(REQUEST, ModelCredentials(given_))
+    named = await namer(ANTHROPIC_API_KEY="the-service-key").name_session(REQUEST, ModelCredentials(given_))
 
     assert named.fallback is None
     headers = model.requests[0].headers
@@ -112,7 +112,7 @@ async def test_without_credentials_the_service_key_is_used(namer: MakeNamer, mod
     """The service's own key is for requests that bring none."""
     model.script(NAMED)
 
-    named = await namer(ANTHROPIC_API_KEY="the-service-key").session(REQUEST, None)
+    named = await namer(ANTHROPIC_API_KEY="the-service-key").name_session(REQUEST, None)
 
     assert named.fallback is None
     assert "the-service-key" in str(model.requests[0].headers)
@@ -123,7 +123,7 @@ async def test_without_credentials_the_service_key_is_used(namer: MakeNamer, mod
 )
 async def test_credentials_of_no_use_are_told(namer: MakeNamer, model: Model, given_: str) -> None:
     """They are not replaced by the service's own key, and nobody is asked."""
-    named = await namer(ANTHROPIC_API_KEY="the-service-key").session(REQUEST, ModelCredentials(given_))
+    named = await namer(ANTHROPIC_API_KEY="the-service-key").name_session(REQUEST, ModelCredentials(given_))
 
     assert (named.title, named.slug) == FALLBACK
     assert named.fallback == "the model credentials are neither a key nor a token"
@@ -132,8 +132,8 @@ async def test_credentials_of_no_use_are_told(namer: MakeNamer, model: Model, gi
 
 async def test_nobody_is_asked_without_credentials(namer: MakeNamer, model: Model) -> None:
     """The name is made from the request, the message from the files."""
-    named = await namer().session(REQUEST, None)
-    message = await namer().commit(COMMIT, None)
+    named = await namer().name_session(REQUEST, None)
+    message = await namer().describe_commit(COMMIT, None)
 
     assert (named.title, named.slug, named.fallback) == (*FALLBACK, "no model credentials")
     assert (message.text, message.fallback) == ("Update parser.py in src/", "no model credentials")
@@ -159,7 +159,7 @@ async def test_a_model_that_fails_is_replaced(
     """Whatever it says or fails to say, there is a name, and the reason is told."""
     model.script(answer)
 
-    named = await namer().session(REQUEST, API_KEY)
+    named = await namer().name_session(REQUEST, API_KEY)
 
     assert (named.title, named.slug, named.fallback) == (*FALLBACK, reason)
 
@@ -168,7 +168,7 @@ async def test_a_busy_model_is_asked_once_more(namer: MakeNamer, model: Model) -
     """An overloaded API gets a second chance."""
     model.script(Fail(529), NAMED)
 
-    assert (await namer().session(REQUEST, API_KEY)).fallback is None
+    assert (await namer().name_session(REQUEST, API_KEY)).fallback is None
     assert len(model.requests) == 2
 
 
@@ -177,7 +177,7 @@ async def test_a_model_that_hangs_is_not_waited_for(namer: MakeNamer, model: Mod
     model.script(Hang())
     slow = namer(NAMING_TIMEOUT="0.3")
     async with asyncio.timeout(5):
-        named = await slow.session(REQUEST, API_KEY)
+        named = await slow.name_session(REQUEST, API_KEY)
 
     assert (named.title, named.slug, named.fallback) == (*FALLBACK, "the model did not answer within 0.3 s")
 
@@ -187,7 +187,7 @@ async def test_an_api_that_cannot_be_reached_is_told() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        named = await Namer(from_env({"ANTHROPIC_BASE_URL": url})).session(REQUEST, API_KEY)
+        named = await Namer(from_env({"ANTHROPIC_BASE_URL": url})).name_session(REQUEST, API_KEY)
 
     assert named.fallback == "the model's API could not be asked: APIConnectionError"
 
@@ -197,7 +197,7 @@ async def test_a_redirect_is_not_followed(namer: MakeNamer, model: Model) -> Non
     model.script(NAMED)
     redirecting = LoopbackServer(type("Redirecting", (_Redirecting,), {"target": model.origin}))
     try:
-        named = await namer(ANTHROPIC_BASE_URL=redirecting.origin).session(REQUEST, API_KEY)
+        named = await namer(ANTHROPIC_BASE_URL=redirecting.origin).name_session(REQUEST, API_KEY)
     finally:
         redirecting.close()
 
@@ -231,7 +231,7 @@ def test_the_sdk_is_not_imported_before_it_is_needed() -> None:
 async def test_a_cancelled_job_is_not_kept(namer: MakeNamer, model: Model) -> None:
     """Cancelling is no failure of the model: it comes through."""
     model.script(Hang())
-    naming = asyncio.create_task(namer().session(REQUEST, API_KEY))
+    naming = asyncio.create_task(namer().name_session(REQUEST, API_KEY))
     await asyncio.to_thread(model.faults.wait_until_struck)
 
     naming.cancel()
@@ -255,8 +255,8 @@ async def test_the_environment_changes_nothing(
     model.script(NAMED)
 
     for credentials in (API_KEY, ModelCredentials(OAUTH_TOKEN)):
-        assert (await namer().session(REQUEST, credentials)).fallback is None
-    assert (await namer().session(REQUEST, None)).fallback == "no model credentials"
+        assert (await namer().name_session(REQUEST, credentials)).fallback is None
+    assert (await namer().name_session(REQUEST, None)).fallback == "no model credentials"
     assert "stray" not in str([request.headers for request in model.requests])
 
 
@@ -271,9 +271,9 @@ async def test_the_model_sees_no_secret(namer: MakeNamer, model: Model) -> None:
     model.script(NAMED, Say.json(subject="Add values"), Say.refusal())
     naming = namer()
 
-    await naming.session(f"Use {' and '.join(told[:-1])}", credentials)
-    await naming.commit(CommitContext((CHANGE,), [("a.py", change)], ()), credentials)
-    named = await naming.session(f"Push with {leaked} please", credentials)
+    await naming.name_session(f"Use {' and '.join(told[:-1])}", credentials)
+    await naming.describe_commit(CommitContext((CHANGE,), [("a.py", change)], ()), credentials)
+    named = await naming.name_session(f"Push with {leaked} please", credentials)
 
     for text in told:
         assert text not in str([request.body for request in model.requests])
@@ -300,8 +300,8 @@ async def test_any_answer_gives_a_name(namer: MakeNamer, model: Model, answer: d
     model.script(Say.json(**answer))
     naming = namer()
 
-    named = await naming.session(REQUEST, API_KEY)
-    message = await naming.commit(COMMIT, API_KEY)
+    named = await naming.name_session(REQUEST, API_KEY)
+    message = await naming.describe_commit(COMMIT, API_KEY)
 
     assert_session(named.title, named.slug)
     assert_message(message.text)
