@@ -27,13 +27,11 @@ from github_worker.git.worktree import refresh
 # libgit2 takes other files for ignored than git does, so none of them is overwritten.
 _SAFE = CheckoutStrategy.SAFE | CheckoutStrategy.DONT_OVERWRITE_IGNORED
 _UNTOUCHED = _SAFE | CheckoutStrategy.ALLOW_CONFLICTS
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_WRITE = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_worktree(repository: Repository, oid: str) -> list[tuple[str, str]]:
     """Write the files of a commit into an empty worktree; return those written unconverted, each with why."""
-    tree = repository.commit(oid).tree
+    tree = repository.tree(oid)
     native.check_out(repository.libgit2, tree, _SAFE | CheckoutStrategy.RECREATE_MISSING)
     return _Files(repository).finish(None)
 
@@ -44,7 +42,7 @@ def check_out(repository: Repository, oid: str) -> None:
     changed = _changed(repository, repository.head, oid)
     outside = _outside(repository, changed)
     inside = [path for path in changed if path not in outside] if outside else None
-    tree = repository.commit(oid).tree
+    tree = repository.tree(oid)
     try:
         if inside is None or inside:
             native.check_out(repository.libgit2, tree, _SAFE, inside)
@@ -67,7 +65,7 @@ def reset_index(repository: Repository, before: str | None, tip: str) -> None:
 
     Files that are still as in `before` become what they are in `tip`; all others stay as they are.
     """
-    tree = repository.commit(tip).tree
+    tree = repository.tree(tip)
     skipped = {entry.path for entry in _entries(repository) if entry.skips_worktree}
     if before is not None:
         changed = _changed(repository, before, tip)
@@ -87,9 +85,7 @@ def reset_index(repository: Repository, before: str | None, tip: str) -> None:
 
 def _changed(repository: Repository, old: str | None, new: str) -> dict[bytes, pygit2.DiffFile]:
     """Return the files in which two commits differ, each as it is in the new one."""
-    libgit2 = repository.libgit2
-    before = repository.commit(old).tree if old else libgit2[libgit2.TreeBuilder().write()].peel(pygit2.Tree)
-    diff = before.diff_to_tree(repository.commit(new).tree)
+    diff = repository.tree(old).diff_to_tree(repository.tree(new))
     return {delta.new_file.raw_path: delta.new_file for delta in diff.deltas}
 
 
@@ -187,11 +183,9 @@ class _Files:
 
     def _replace(self, path: bytes, data: bytes, converted: bytes) -> bool:
         """Write the converted content, unless the file was there before, as git writes it."""
-        with open(self._root + path, "rb", opener=lambda name, _: os.open(name, _READ)) as file:
-            if file.read() != data:
-                return False
-        with open(self._root + path, "wb", opener=lambda name, _: os.open(name, _WRITE)) as file:
-            file.write(converted)
+        if native.read_file(self._root + path) != data:
+            return False
+        native.overwrite_file(self._root + path, converted)
         return True
 
     @cached_property

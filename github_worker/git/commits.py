@@ -1,9 +1,11 @@
-"""Commits: what one would change, and making it."""
+"""Commits: staging the worktree, comparing it with HEAD, committing it, and listing what is not pushed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
 
 import pygit2
 from msgspec import Struct
@@ -11,8 +13,9 @@ from pygit2.enums import DeltaStatus, FileMode, SortMode
 
 from github_worker.contract import Change, ChangeStatus
 from github_worker.errors import FileTooLarge, SessionCorrupt
+from github_worker.git import native, worktree
 from github_worker.git.repository import Person, Repository
-from github_worker.git.worktree import MAX_FILE_BYTES
+from github_worker.git.worktree import MAX_FILE_BYTES, Worktree
 
 _PATCH_CHARACTERS = 64 * 1024  # the most that is kept of one file's patch, for whoever describes the commit
 # What a commit ends, beside the files that libgit2 knows of (`remove_merge_branch_state` in git's branch.c).
@@ -25,6 +28,14 @@ _STATUS: dict[DeltaStatus, ChangeStatus] = {
     DeltaStatus.COPIED: "C",
     DeltaStatus.TYPECHANGE: "T",
 }
+_INVALID_NAME = "git takes no such name"
+_TRACKED = "refs/remotes/origin/"
+
+
+class Staged(Struct, frozen=True):
+    """What staging did: `left_out` are paths that changed and are not staged, each with why."""
+
+    left_out: tuple[tuple[str, str], ...]
 
 
 class Summary(Struct, frozen=True):
@@ -45,11 +56,37 @@ class Summary(Struct, frozen=True):
         return sum(change.deletions for change in self.changes)
 
 
+class Revision(Struct, frozen=True):
+    """A commit's message, the files that it brings, path and blob, and the blobs that they stand in for.
+
+    `commit` is None for the one that is about to be made.
+    """
+
+    commit: str | None
+    message: bytes
+    brought: tuple[tuple[str, str], ...]
+    replaced: tuple[str, ...]
+
+
+def stage(repository: Repository, nested: Iterable[str], misnamed: Iterable[str] = ()) -> Staged:
+    """Stage every change but those in `nested` repositories (folders, relative to the worktree).
+
+    `misnamed` are folders and files of names that git does not take, which are kept elsewhere. Raises
+    FileTooLarge and UnsupportedRepository, before the index is touched.
+    """
+    found = Worktree(repository, nested, partial(native.write_blob, repository.libgit2))
+    changes = list(found.changes())
+    left_out = [*found.left_out, *_apply_all(repository.libgit2.index, changes)]
+    left_out += [(os.fsencode(name), _INVALID_NAME) for name in misnamed if not found.ignores(name)]
+    left_out += found.nested_changes()
+    return Staged(tuple((os.fsdecode(path), why) for path, why in left_out))
+
+
 def summarise(repository: Repository) -> Summary:
     """Compare the index with HEAD."""
     libgit2 = repository.libgit2
     tree = libgit2.index.write_tree()
-    diff = libgit2[tree].peel(pygit2.Tree).diff_to_tree(_head_tree(repository), swap=True)
+    diff = libgit2[tree].peel(pygit2.Tree).diff_to_tree(repository.tree(repository.head), swap=True)
     diff.find_similar()
     changes: list[Change] = []
     patches: list[tuple[str, str]] = []
@@ -77,11 +114,56 @@ def create(repository: Repository, tree: str, message: str, author: Person) -> s
     return str(oid)
 
 
-def _head_tree(repository: Repository) -> pygit2.Tree:
-    if repository.head is not None:
-        return repository.commit(repository.head).tree
+def outgoing(repository: Repository, tree: str | None = None, message: bytes = b"") -> Iterator[Revision]:
+    """Yield HEAD's commits that the remote lacks, and last the one that would have `tree` and `message`.
+
+    Raises FileTooLarge for a file that the forge does not take.
+    """
     libgit2 = repository.libgit2
-    return libgit2[libgit2.TreeBuilder().write()].peel(pygit2.Tree)
+    for commit in _unpushed(libgit2):
+        brought, replaced = _list_files(repository, commit.tree, commit.parents)
+        yield Revision(str(commit.id), commit.raw_message, brought, replaced)
+    if tree is not None:
+        heads = [] if libgit2.head_is_unborn else [libgit2.head.target]
+        parents = [repository.commit(str(oid)) for oid in heads + libgit2.listall_mergeheads()]
+        brought, replaced = _list_files(repository, libgit2[tree].peel(pygit2.Tree), parents)
+        yield Revision(None, message, brought, replaced)
+
+
+def content(repository: Repository, blob: str) -> memoryview:
+    """Return what a blob holds; raise SessionCorrupt when it is not there."""
+    try:
+        return memoryview(repository.libgit2[blob].peel(pygit2.Blob))
+    except KeyError:
+        raise SessionCorrupt(f"The session's repository lacks the object {blob}") from None
+
+
+def _apply_all(index: pygit2.Index, changes: Iterable[worktree.Change]) -> list[tuple[bytes, str]]:
+    refused = []
+    # A file may stand where a folder was.
+    for change in sorted(changes, key=lambda change: change.oid is not None):
+        try:
+            _apply(index, change)
+        except pygit2.GitError as error:
+            # A name, on any system, through which another one's git would write into its .git.
+            if "invalid path" not in str(error):
+                raise
+            refused.append((change.path, _INVALID_NAME))
+    index.write()
+    return refused
+
+
+def _apply(index: pygit2.Index, change: worktree.Change) -> None:
+    path = os.fsdecode(change.path)
+    if index.conflicts is not None:
+        for side in (1, 2, 3):
+            with suppress(OSError):
+                index.remove(path, side)
+    if change.oid is not None and change.status is not None:
+        index.add(pygit2.IndexEntry(path, pygit2.Oid(raw=change.oid), FileMode(change.mode or 0)))
+        native.set_status(index, change.path, change.status)
+    elif path in index:
+        index.remove(path)
 
 
 def _change(patch: pygit2.Patch) -> Change:
@@ -96,45 +178,6 @@ def _change(patch: pygit2.Patch) -> Change:
         deletions=deletions,
         binary=bool(delta.is_binary),
     )
-
-
-_TRACKED = "refs/remotes/origin/"
-
-
-class Revision(Struct, frozen=True):
-    """A commit's message, the files that it brings, path and blob, and the blobs that they stand in for.
-
-    `commit` is None for the one that is about to be made.
-    """
-
-    commit: str | None
-    message: bytes
-    brought: tuple[tuple[str, str], ...]
-    replaced: tuple[str, ...]
-
-
-def outgoing(repository: Repository, tree: str | None = None, message: bytes = b"") -> Iterator[Revision]:
-    """Yield HEAD's commits that the remote lacks, and last the one that would have `tree` and `message`.
-
-    Raises FileTooLarge for a file that the forge does not take.
-    """
-    libgit2 = repository.libgit2
-    for commit in _unpushed(libgit2):
-        brought, replaced = _files(libgit2, commit.tree, commit.parents)
-        yield Revision(str(commit.id), commit.raw_message, brought, replaced)
-    if tree is not None:
-        heads = [] if libgit2.head_is_unborn else [libgit2.head.target]
-        parents = [repository.commit(str(oid)) for oid in heads + libgit2.listall_mergeheads()]
-        brought, replaced = _files(libgit2, libgit2[tree].peel(pygit2.Tree), parents)
-        yield Revision(None, message, brought, replaced)
-
-
-def content(repository: Repository, blob: str) -> memoryview:
-    """Return what a blob holds; raise SessionCorrupt when it is not there."""
-    try:
-        return memoryview(repository.libgit2[blob].peel(pygit2.Blob))
-    except KeyError:
-        raise SessionCorrupt(f"The session's repository lacks the object {blob}") from None
 
 
 def _unpushed(libgit2: pygit2.Repository) -> Iterator[pygit2.Commit]:
@@ -154,16 +197,16 @@ def _unpushed(libgit2: pygit2.Repository) -> Iterator[pygit2.Commit]:
     yield from walker
 
 
-def _files(
-    libgit2: pygit2.Repository, tree: pygit2.Tree, parents: list[pygit2.Commit]
+def _list_files(
+    repository: Repository, tree: pygit2.Tree, parents: list[pygit2.Commit]
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    before = parents[0].tree if parents else libgit2[libgit2.TreeBuilder().write()].peel(pygit2.Tree)
+    before = parents[0].tree if parents else repository.tree(None)
     brought, replaced = [], []
     for delta in tree.diff_to_tree(before, swap=True).deltas:
         if _is_file(delta.old_file):
             replaced.append(str(delta.old_file.id))
         if _is_file(delta.new_file) and not _is_merged(delta.new_file, parents[1:]):
-            _check_size(libgit2, delta.new_file)
+            _check_size(repository.libgit2, delta.new_file)
             brought.append((_path(delta.new_file), str(delta.new_file.id)))
     return tuple(brought), tuple(replaced)
 

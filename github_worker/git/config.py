@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from msgspec import Struct
 
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import UnsupportedRepository
+from github_worker.git.native import read_file
 from github_worker.git.patterns import SparseCheckout
 
 # What changes how a file's bytes become a blob, so that libgit2 takes no file for an edited one that is not.
@@ -183,9 +183,6 @@ def _meant(escape: re.Match[str]) -> str:
     return _ESCAPED.get(escape[1], escape[1])
 
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
 class Rules(Struct, frozen=True, kw_only=True):
     """What git-config(1) calls core.fileMode, core.symlinks and so on, and the texts of `info/`."""
 
@@ -226,7 +223,6 @@ def rules_of(git: Path, config: RepositoryConfig, sparse_checkout: bytes | None)
 
 def _read(file: Path) -> bytes:
     try:
-        with open(file, "rb", opener=lambda name, _: os.open(name, _READ)) as content:
-            return content.read()
+        return read_file(file)
     except OSError:
         return b""

@@ -35,35 +35,22 @@ IsUnchanged = Callable[[bytes, os.stat_result, bytes], bool]
 
 
 class Entry(NamedTuple):
-    """One entry; `at` is where it begins, `stats` is its stat data as it stands there."""
+    """One entry of the index; `at` is where it begins, `stats` is its stat data as it stands there.
+
+    `is_conflict` is one side of a conflict, `is_assumed_valid` one whose file git is told never to look at
+    (`update-index --assume-unchanged`); `skips_worktree` has no file, as in a sparse checkout; the content of
+    `is_intent` is still to be added (`git add --intent-to-add`).
+    """
 
     at: int
     path: bytes
     mode: int
     id: bytes
     stats: bytes
-    flags: int
-    more_flags: int
-
-    @property
-    def is_conflict(self) -> bool:
-        """Whether it is one side of a conflict."""
-        return bool(self.flags & _STAGE)
-
-    @property
-    def is_assumed_valid(self) -> bool:
-        """Whether git is told never to look at the file (`update-index --assume-unchanged`)."""
-        return bool(self.flags & _ASSUME_VALID)
-
-    @property
-    def skips_worktree(self) -> bool:
-        """Whether the file is no part of the worktree, as in a sparse checkout."""
-        return bool(self.more_flags & _SKIP_WORKTREE)
-
-    @property
-    def is_intent(self) -> bool:
-        """Whether the content is still to be added (`git add --intent-to-add`)."""
-        return bool(self.more_flags & _INTENT_TO_ADD)
+    is_conflict: bool
+    is_assumed_valid: bool
+    skips_worktree: bool
+    is_intent: bool
 
     def has_stats_of(self, status: os.stat_result, written: int) -> bool:
         """Tell whether the file is the one that was looked at, if the index was `written` (in ns) later.
@@ -108,7 +95,17 @@ def _entries(data: bytes | bytearray) -> Iterator[Entry]:
             path = bytes(data[name:end])
             after = at + (end - at + 8) // 8 * 8
         mode = int.from_bytes(stats[_MODE], "big")
-        yield Entry(at, path, mode, oid, stats, flags, more)
+        yield Entry(
+            at,
+            path,
+            mode,
+            oid,
+            stats,
+            flags & _STAGE != 0,
+            flags & _ASSUME_VALID != 0,
+            more & _SKIP_WORKTREE != 0,
+            more & _INTENT_TO_ADD != 0,
+        )
         at = after
 
 

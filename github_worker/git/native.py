@@ -1,4 +1,4 @@
-"""All that passes pygit2 by: libgit2's own functions, settings and errors, and blobs written without it.
+"""All that passes pygit2 by: libgit2's own functions, settings and errors, and files.
 
 Every call through the foreign function interface is here, so that there is one place to change on the day
 that pygit2 offers what it lacks.
@@ -190,6 +190,18 @@ def write_blob(libgit2: pygit2.Repository, data: bytes) -> bytes:
     return oid
 
 
+def read_file(path: bytes | Path) -> bytes:
+    """Read a file, unless it is a link."""
+    with open(path, "rb", opener=_open_no_follow) as file:
+        return file.read()
+
+
+def overwrite_file(path: bytes, data: bytes) -> None:
+    """Write over a file, unless it is a link."""
+    with open(path, "wb", opener=_open_no_follow) as file:
+        file.write(data)
+
+
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Turn what a network call of libgit2 raises into a JobError."""
@@ -228,6 +240,10 @@ class _RawPath(Struct, frozen=True):
 
     def __fspath__(self) -> bytes:
         return self.path
+
+
+def _open_no_follow(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_CREAT | os.O_NOFOLLOW)
 
 
 def _entry(index: pygit2.Index, path: bytes) -> Any:

@@ -39,7 +39,7 @@ def replay(repository: Repository, branch: str, onto: str) -> str:
 
 def _pick(repository: Repository, commit: pygit2.Commit, onto: str) -> str:
     """Make a commit again on top of `onto`; one that changes nothing any more is left out."""
-    base, head = parent_tree(repository, commit), repository.commit(onto).tree
+    base, head = parent_tree(repository, commit), repository.tree(onto)
     if commit.tree.id == base.id:
         tree = head.id
     else:
@@ -199,10 +199,7 @@ def missing_commits(repository: Repository, branch: str, onto: str) -> list[pygi
 
 def parent_tree(repository: Repository, commit: pygit2.Commit) -> pygit2.Tree:
     """Return the tree that a commit changed, an empty one for the first."""
-    if commit.parents:
-        return commit.parents[0].tree
-    libgit2 = repository.libgit2
-    return libgit2[libgit2.TreeBuilder().write()].peel(pygit2.Tree)
+    return commit.parents[0].tree if commit.parents else repository.tree(None)
 
 
 def _walk(repository: Repository, tip: str, hidden: str) -> Iterator[pygit2.Commit]:

@@ -149,6 +149,12 @@ class Repository:
         except KeyError:
             raise SessionCorrupt(f"The session's repository lacks the commit {oid}") from None
 
+    def tree(self, oid: str | None) -> pygit2.Tree:
+        """Return a commit's tree, an empty one for None; raise SessionCorrupt when it is not there."""
+        if oid is not None:
+            return self.commit(oid).tree
+        return self.libgit2[self.libgit2.TreeBuilder().write()].peel(pygit2.Tree)
+
     def message(self, oid: str) -> str:
         """Return a commit's message, for people."""
         return scrub(text_of(self.commit(oid)))

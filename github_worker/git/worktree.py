@@ -1,8 +1,8 @@
-"""The worktree against the index: what `git add -A` would stage, and what it must not.
+"""The worktree against the index: the changes that `git add -A` would stage, and those that it must not.
 
 libgit2 finds other changes than git does: its ignore rules, its conversions, its sparse checkouts and its
-trust in a file's time differ. So what is looked at and which bytes become a blob is decided here, by git's
-rules.
+trust in a file's time differ. So which files are looked at, and which bytes become a blob, is decided here by
+git's rules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import cached_property, partial
 
 import pygit2
@@ -19,29 +18,22 @@ from pygit2.enums import FileMode
 
 from github_worker.errors import FileTooLarge, UnsupportedRepository
 from github_worker.git import index_file, native
-from github_worker.git.attributes import Attributes
-from github_worker.git.conversion import CannotConvert, Conversion, conversion, is_lfs_pointer, lfs_pointer
+from github_worker.git.attributes import Attributes, Value
+from github_worker.git.conversion import CannotConvert, conversion, is_lfs_pointer, lfs_pointer
 from github_worker.git.index_file import Entry
-from github_worker.git.native import blob_id, write_blob
+from github_worker.git.native import blob_id, read_file
 from github_worker.git.patterns import IgnoreRules, folders_above
 from github_worker.git.repository import Repository
 
 MAX_FILE_BYTES = 100 * 1024 * 1024  # GitHub refuses larger ones
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _RULE_FILES = (b".gitattributes", b".gitignore")
-_INVALID_NAME = "git takes no such name"
 _OTHER_CASE = "core.ignorecase is set, and a file of the commit has its name in another case"
+_NO_WAY_BACK = "Its line ends would not come back as they are, and core.safecrlf is set."
 _OUTSIDE = "it lies outside of the sparse checkout"
 
 
-class Staged(Struct, frozen=True):
-    """What staging did: `left_out` are paths that changed and are not staged, each with why."""
-
-    left_out: tuple[tuple[str, str], ...]
-
-
 class Change(Struct, frozen=True):
-    """A path whose file is not what the index says: its new mode, blob and status, all None if it is gone."""
+    """A path whose file differs from the index: its new mode, blob and status, all None if it is gone."""
 
     path: bytes
     mode: int | None = None
@@ -49,37 +41,23 @@ class Change(Struct, frozen=True):
     status: os.stat_result | None = None
 
 
-def stage(repository: Repository, nested: Iterable[str], misnamed: Iterable[str] = ()) -> Staged:
-    """Stage every change but those in `nested` repositories (folders, relative to the worktree).
-
-    `misnamed` are folders and files of names that git does not take, which are kept elsewhere. Raises
-    FileTooLarge and UnsupportedRepository, before the index is touched.
-    """
-    worktree = _Worktree(repository, nested, partial(write_blob, repository.libgit2))
-    changes = list(worktree.changes())
-    left_out = [*worktree.left_out, *_apply_all(repository.libgit2.index, changes)]
-    left_out += [(os.fsencode(name), _INVALID_NAME) for name in misnamed if not worktree.ignores(name)]
-    left_out += worktree.nested_changes()
-    return Staged(tuple((os.fsdecode(path), why) for path, why in left_out))
-
-
 def is_clean(repository: Repository) -> bool:
     """Tell whether nothing is staged, changed or untracked."""
     head = repository.head
     index = repository.libgit2.index
     staged = index.diff_to_tree(repository.commit(head).tree) if head else index
-    return not len(staged) and next(_Worktree(repository, ()).changes(), None) is None
+    return not len(staged) and next(Worktree(repository, ()).changes(), None) is None
 
 
 def refresh(repository: Repository) -> None:
     """Let the index remember the files that are unchanged, so that libgit2 takes nothing else for an edit."""
-    worktree = _Worktree(repository, ())
+    worktree = Worktree(repository, ())
     for _ in worktree.tracked_changes():
         pass
     worktree.remember_unchanged()
 
 
-class _Worktree:
+class Worktree:
     """One look at a worktree; what must be left out is known once all changes were yielded.
 
     `make_blob` returns the id of a blob, and may store it.
@@ -104,12 +82,6 @@ class _Worktree:
         self._rule_entries: dict[bytes, Entry] = {}
         self._early_rules: set[bytes] = set()
         self._load()
-        self._attributes = Attributes(
-            self._attribute_file, self._rules.attributes, ignore_case=self._rules.ignore_case
-        )
-        self._ignore = IgnoreRules(
-            self._ignore_file, self._rules.exclude, ignore_case=self._rules.ignore_case
-        )
 
     def _load(self) -> None:
         """Sort the index's entries: what is unchanged for sure, and what has to be looked at."""
@@ -148,7 +120,7 @@ class _Worktree:
         yield from self.tracked_changes()
         for path in self._conflicts:
             yield self._change(path, None) or Change(path)
-        for path in self._untracked(b""):
+        for path in self._find_untracked(b""):
             if change := self._change(path, None):
                 yield change
 
@@ -180,14 +152,14 @@ class _Worktree:
 
     def ignores(self, path: str) -> bool:
         """Tell whether a path is ignored."""
-        return self._ignore.ignores_below(os.fsencode(path), is_folder=True)
+        return self._ignore_rules.ignores_below(os.fsencode(path), is_folder=True)
 
     def nested_changes(self) -> Iterator[tuple[bytes, str]]:
         """Yield the nested repositories that are not ignored, and why they are left out."""
         for folder in sorted(self._nested):
             if folder in self._submodules:
                 yield folder, "it is a submodule"
-            elif not self._ignore.ignores_below(folder, is_folder=True):
+            elif not self._ignore_rules.ignores_below(folder, is_folder=True):
                 yield folder, "it is a repository of its own"
 
     def _change(self, path: bytes, entry: Entry | None) -> Change | None:
@@ -221,24 +193,31 @@ class _Worktree:
             return self._make_blob(os.readlink(self._root + path))
         attributes = self._attributes.of(path)
         if isinstance(name := attributes.get(b"filter"), bytes) and status.st_size:
-            return self._filtered(path, status, name)
+            return self._find_filtered(path, status, name)
         data = self._read(path, status)
-        change = conversion(attributes, autocrlf=self._rules.autocrlf, eol=self._rules.eol)
-        if not change.is_identity:
-            try:
-                data = self._converted(data, change, entry)
-            except CannotConvert as error:
-                raise UnsupportedRepository(f"{os.fsdecode(path)} cannot be committed: {error}") from None
+        if attributes or self._rules.may_convert:
+            data = self._convert(path, data, attributes, entry)
         return self._make_blob(data)
 
-    def _converted(self, data: bytes, change: Conversion, entry: Entry | None) -> bytes:
-        converted = change.to_git(data, in_index=self._indexed(entry) if change.needs_index else None)
-        if self._rules.refuses_conversion and change.to_worktree(converted) != data:
-            raise CannotConvert("Its line ends would not come back as they are, and core.safecrlf is set.")
+    def _convert(
+        self, path: bytes, data: bytes, attributes: dict[bytes, Value], entry: Entry | None
+    ) -> bytes:
+        """Convert a file's content to its blob's; raise UnsupportedRepository where git would refuse."""
+        rules = self._rules
+        change = conversion(attributes, autocrlf=rules.autocrlf, eol=rules.eol)
+        if change.is_identity:
+            return data
+        try:
+            in_index = self._read_indexed(entry) if change.needs_index else None
+            converted = change.to_git(data, in_index=in_index)
+            if rules.refuses_conversion and change.to_worktree(converted) != data:
+                raise CannotConvert(_NO_WAY_BACK)
+        except CannotConvert as error:
+            raise UnsupportedRepository(f"{os.fsdecode(path)} cannot be committed: {error}") from None
         return converted
 
-    def _filtered(self, path: bytes, status: os.stat_result, name: bytes) -> bytes:
-        """Return the blob of a file that has a filter, which cannot be run here.
+    def _find_filtered(self, path: bytes, status: os.stat_result, name: bytes) -> bytes:
+        """Find the blob of a file that has a filter, which cannot be run here.
 
         Content that was committed before is the same blob again, under whatever name; so is what
         `git lfs pull` put in the place of a pointer that was committed. Only new content needs the filter.
@@ -261,17 +240,13 @@ class _Worktree:
         if status.st_size > MAX_FILE_BYTES:
             shown = f"{os.fsdecode(path)} has {status.st_size:,} bytes"
             raise FileTooLarge(f"{shown}; the forge takes {MAX_FILE_BYTES:,}")
-        return self._content(path)
-
-    def _content(self, path: bytes) -> bytes:
-        with open(self._root + path, "rb", opener=lambda name, _: os.open(name, _READ)) as file:
-            return file.read()
+        return read_file(self._root + path)
 
     def _has(self, oid: bytes) -> bool:
         return pygit2.Oid(raw=oid) in self._repository.libgit2
 
-    def _indexed(self, entry: Entry | None) -> bytes | None:
-        """Return the content that the index has of a file."""
+    def _read_indexed(self, entry: Entry | None) -> bytes | None:
+        """Return the content that the index has of a file, None where it has none."""
         if entry is None or not stat.S_ISREG(entry.mode):
             return None
         blob = self._repository.libgit2.get(pygit2.Oid(raw=entry.id))
@@ -279,27 +254,34 @@ class _Worktree:
 
     # Rules
 
-    def _attribute_file(self, folder: bytes) -> bytes | None:
-        return self._rule_file(folder + b"/.gitattributes" if folder else b".gitattributes")
+    @cached_property
+    def _attributes(self) -> Attributes:
+        read = partial(self._read_rules, b".gitattributes")
+        return Attributes(read, self._rules.attributes, ignore_case=self._rules.ignore_case)
 
-    def _ignore_file(self, folder: bytes) -> bytes | None:
-        return self._rule_file(folder + b"/.gitignore" if folder else b".gitignore")
+    @cached_property
+    def _ignore_rules(self) -> IgnoreRules:
+        read = partial(self._read_rules, b".gitignore")
+        return IgnoreRules(read, self._rules.exclude, ignore_case=self._rules.ignore_case)
 
-    def _rule_file(self, path: bytes) -> bytes | None:
-        """Return a file of rules, none that is a link; the index stands in for one that is not checked out.
+    def _read_rules(self, name: bytes, folder: bytes) -> bytes | None:
+        """Read a folder's file of rules, no link to one; the index stands in where it is not checked out.
 
         It does so too for attributes that were deleted, if git reads them before it drops them: it adds files
         in their order, and a file before `.gitattributes` in the same folder makes it read the rules.
         """
+        path = folder + b"/" + name if folder else name
         status = self._status(path)
         if status is not None and stat.S_ISREG(status.st_mode):
-            return self._content(path)
+            return read_file(self._root + path)
         entry = self._rule_entries.get(path)
-        return self._indexed(entry) if entry and (entry.skips_worktree or path in self._early_rules) else None
+        if entry is None or not (entry.skips_worktree or path in self._early_rules):
+            return None
+        return self._read_indexed(entry)
 
     # What is on the disk
 
-    def _untracked(self, folder: bytes) -> Iterator[bytes]:
+    def _find_untracked(self, folder: bytes) -> Iterator[bytes]:
         """Yield the files and links below a folder that the index does not have and no rule ignores."""
         with os.scandir(self._root + folder) as listed:
             found = sorted(listed, key=lambda entry: entry.name)
@@ -308,20 +290,17 @@ class _Worktree:
             if self._is_dot_git(entry.name) or path in self._nested or path in self._submodules:
                 continue
             if entry.is_dir(follow_symlinks=False):
-                if not self._ignore.ignores(path, is_folder=True):
-                    yield from self._untracked(path)
+                if not self._ignore_rules.ignores(path, is_folder=True):
+                    yield from self._find_untracked(path)
             elif (entry.is_file(follow_symlinks=False) or entry.is_symlink()) and self._is_new(path):
-                yield from self._unless_outside(path)
-
-    def _unless_outside(self, path: bytes) -> Iterator[bytes]:
-        if self._rules.sparse.holds(path):
-            yield path
-        else:
-            self.left_out.append((path, _OUTSIDE))
+                if self._rules.sparse.holds(path):
+                    yield path
+                else:
+                    self.left_out.append((path, _OUTSIDE))
 
     def _is_new(self, path: bytes) -> bool:
         """Tell whether git would add a file: the index does not have it, and no rule ignores it."""
-        if path in self._tracked or self._ignore.ignores(path, is_folder=False):
+        if path in self._tracked or self._ignore_rules.ignores(path, is_folder=False):
             return False
         if self._rules.ignore_case and path.lower() in self._lower_case:
             self.left_out.append((path, _OTHER_CASE))
@@ -368,32 +347,3 @@ def _is_real_folder(path: bytes) -> bool:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError:
         return False
-
-
-def _apply_all(index: pygit2.Index, changes: Iterable[Change]) -> list[tuple[bytes, str]]:
-    refused = []
-    for change in sorted(
-        changes, key=lambda change: change.oid is not None
-    ):  # a file may stand where a folder was
-        try:
-            _apply(index, change)
-        except pygit2.GitError as error:
-            # A name, on any system, through which another one's git would write into its .git.
-            if "invalid path" not in str(error):
-                raise
-            refused.append((change.path, _INVALID_NAME))
-    index.write()
-    return refused
-
-
-def _apply(index: pygit2.Index, change: Change) -> None:
-    path = os.fsdecode(change.path)
-    if index.conflicts is not None:
-        for side in (1, 2, 3):
-            with suppress(OSError):
-                index.remove(path, side)
-    if change.oid is not None and change.status is not None:
-        index.add(pygit2.IndexEntry(path, pygit2.Oid(raw=change.oid), FileMode(change.mode or 0)))
-        native.set_status(index, change.path, change.status)
-    elif path in index:
-        index.remove(path)

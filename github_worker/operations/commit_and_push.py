@@ -8,7 +8,6 @@ from functools import partial
 from github_worker.contract import CommitAndPush, Committed
 from github_worker.git import commits
 from github_worker.git.repository import Person, Repository
-from github_worker.git.worktree import stage
 from github_worker.naming import CommitContext
 from github_worker.progress import Report
 from github_worker.services import Services
@@ -48,7 +47,7 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
 def _stage(workspace: Workspace, report: Report) -> commits.Summary:
     """Stage every change, warn of what must be left out, and compare with HEAD."""
     folders = workspace.location.folders
-    for path, why in stage(workspace.repository, folders.nested, folders.misnamed).left_out:
+    for path, why in commits.stage(workspace.repository, folders.nested, folders.misnamed).left_out:
         report.warning("left_out", f"{path} was left out: {why}")
     return commits.summarise(workspace.repository)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from github_worker.git import commits, index_file, worktree
+from github_worker.git import commits, index_file
 from github_worker.git.config import RepositoryConfig
 from github_worker.git.native import blob_id
 from github_worker.git.repository import Repository
@@ -63,7 +63,7 @@ def listed(repository: Repository, *options: str) -> str:
 
 def staged(repository: Repository) -> list[str]:
     """Stage everything, and return the paths that differ from HEAD."""
-    worktree.stage(repository, [])
+    commits.stage(repository, [])
     return [change.path for change in commits.summarise(repository).changes]
 
 

@@ -26,7 +26,7 @@ from tests.support.repositories import Repository as Origin
 
 def commit_all(repository: Repository, message: str = "Change things") -> str:
     """Stage and commit everything."""
-    worktree.stage(repository, [])
+    commits.stage(repository, [])
     summary = commits.summarise(repository)
     return commits.create(repository, summary.tree, message, COMMITTER)
 
@@ -43,7 +43,7 @@ def test_everything_that_changed_is_staged(clone: Clone) -> None:
     (folder / "link").symlink_to("/nowhere")
     (folder / ".gitignore").write_text("*.log\n")
     (folder / "debug.log").write_text("no\n")
-    worktree.stage(repository, [])
+    commits.stage(repository, [])
     summary = commits.summarise(repository)
     changes = {change.path: change.status for change in summary.changes}
     assert changes == {
@@ -75,7 +75,7 @@ def test_a_nested_repository_is_left_out(clone: Clone) -> None:
     (repository.folder / "vendor/lib").mkdir(parents=True)
     (repository.folder / "vendor/lib/x.c").write_text("int x;\n")
     (repository.folder / "a.txt").write_text("a\n")
-    staged = worktree.stage(repository, ["vendor/lib"])
+    staged = commits.stage(repository, ["vendor/lib"])
     assert {entry.path for entry in repository.libgit2.index} == {"README.md", "a.txt", "src/app.py"}
     assert [path for path, _ in staged.left_out] == ["vendor/lib"]
 
@@ -177,7 +177,7 @@ def test_a_file_that_git_would_convert_is_refused(clone: Clone) -> None:
     (repository.folder / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
     (repository.folder / "big.bin").write_bytes(b"raw")
     with pytest.raises(UnsupportedRepository, match=r"big\.bin"):
-        worktree.stage(repository, [])
+        commits.stage(repository, [])
 
 
 def test_a_file_over_the_limit_of_the_forge_is_refused(clone: Clone) -> None:
@@ -186,7 +186,7 @@ def test_a_file_over_the_limit_of_the_forge_is_refused(clone: Clone) -> None:
     with (repository.folder / "huge.bin").open("wb") as file:
         file.truncate(worktree.MAX_FILE_BYTES + 1)
     with pytest.raises(FileTooLarge, match=r"huge\.bin"):
-        worktree.stage(repository, [])
+        commits.stage(repository, [])
 
 
 def test_a_repository_that_is_open_obeys_no_config_of_its_own(clone: Clone, tmp_path: Path) -> None:
