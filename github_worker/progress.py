@@ -61,7 +61,7 @@ class Report:
         def say() -> None:
             self.count(message, count.size, count.total, count.size)
 
-        value = await watched(work, say)
+        value = await watch(work, say)
         count.total = count.size
         say()
         return value
@@ -86,7 +86,7 @@ class Report:
             self.timings[self.stage] = self.timings.get(self.stage, 0) + spent
 
 
-async def watched(work: Awaitable[Value], count: Callable[[], None]) -> Value:
+async def watch(work: Awaitable[Value], count: Callable[[], None]) -> Value:
     """Await `work`, calling `count` a few times a second."""
     task = asyncio.ensure_future(work)
     while not (await asyncio.wait({task}, timeout=_INTERVAL))[0]:
@@ -100,7 +100,7 @@ class ByteCount(Struct):
     size: int = 0
     total: int | None = None
 
-    def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def count_chunks(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Pass chunks on, counting them."""
         for chunk in chunks:
             self.size += len(chunk)

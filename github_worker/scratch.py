@@ -43,20 +43,24 @@ class Scratch:
     def sweep(self) -> None:
         """Remove what processes left that were killed; a live one's folder is locked."""
         for folder in self._parent.glob(f"{_PREFIX}*"):
-            if folder != self._folder and not folder.is_symlink() and (lock := _locked(folder)) is not None:
+            if (
+                folder != self._folder
+                and not folder.is_symlink()
+                and (lock := _lock_folder(folder)) is not None
+            ):
                 _remove(folder)
                 os.close(lock)
 
     def _create(self) -> Path:
         # Locked before it has the name that `sweep` looks for.
         new = Path(tempfile.mkdtemp(prefix=".github-worker-", dir=self._parent))
-        self._lock = _locked(new)
+        self._lock = _lock_folder(new)
         self._folder = new.rename(self._parent / f"{_PREFIX}{new.name.rpartition('-')[2]}")
         hide(self._folder)
         return self._folder
 
 
-def _locked(folder: Path) -> int | None:
+def _lock_folder(folder: Path) -> int | None:
     try:
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:  # another user's, or gone

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from github_worker.contract import AnyEvent, Progress, Stage, Warned
-from github_worker.progress import ByteCount, Report, watched
+from github_worker.progress import ByteCount, Report, watch
 from github_worker.redaction import MASK, Secret
 
 
@@ -55,9 +55,14 @@ def test_no_count_but_the_last_says_100(
     report("cloning", "Cloning")
     time.sleep(0.35)
     report.count("Receiving", received, total, bytes=7)
-    counted = events[-1]
-    assert isinstance(counted, Progress)
-    assert (counted.percent, counted.received, counted.total, counted.bytes) == (percent, received, total, 7)
+    count_chunks = events[-1]
+    assert isinstance(count_chunks, Progress)
+    assert (count_chunks.percent, count_chunks.received, count_chunks.total, count_chunks.bytes) == (
+        percent,
+        received,
+        total,
+        7,
+    )
 
 
 def test_a_stage_begins_before_its_counts(report: Report, events: list[AnyEvent]) -> None:
@@ -117,18 +122,18 @@ def test_threads_may_tell_at_once(report: Report, events: list[AnyEvent]) -> Non
 async def test_work_is_watched_until_it_is_done() -> None:
     """Counts come while it lasts; its result and its error come through."""
     counts: list[int] = []
-    assert await watched(asyncio.sleep(0.8, "done"), lambda: counts.append(1)) == "done"
+    assert await watch(asyncio.sleep(0.8, "done"), lambda: counts.append(1)) == "done"
     assert 1 <= len(counts) <= 2
 
     async def fail() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await watched(fail(), lambda: counts.append(1))
+        await watch(fail(), lambda: counts.append(1))
 
 
 def test_bytes_are_counted_as_they_pass() -> None:
     """Another thread may read how many there were by now."""
     count = ByteCount()
-    seen = [(chunk, count.size) for chunk in count.counted(iter([b"ab", b"", b"c"]))]
+    seen = [(chunk, count.size) for chunk in count.count_chunks(iter([b"ab", b"", b"c"]))]
     assert seen == [(b"ab", 2), (b"", 2), (b"c", 3)]

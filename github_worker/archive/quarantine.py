@@ -95,7 +95,7 @@ class Folders(Struct, frozen=True):
     @classmethod
     def make(cls, parent: Path) -> Folders:
         """Make both in `parent`, empty and private."""
-        folders = cls(parent / "tree", parent / "aside")
+        folders = cls(parent / "tree", parent / "quarantine")
         for folder in (folders.tree, folders.quarantine):
             folder.mkdir(mode=0o700)
         return folders

@@ -212,7 +212,9 @@ def _download(store: Store, session_id: str, limits: Limits, received: ByteCount
         if download is None:
             raise SessionNotFound(f"There is no session {session_id}")
         received.size, received.total = 0, download.size
-        return read_archive(translate_interruption(received.counted(download.chunks)), session_id, limits)
+        return read_archive(
+            translate_interruption(received.count_chunks(download.chunks)), session_id, limits
+        )
 
 
 def read_archive(chunks: Iterable[bytes], session_id: str, limits: Limits) -> Metadata | None:

@@ -100,7 +100,9 @@ def _load(session_id: str, store: Store, scratch: Scratch, limits: Limits, recei
             if download is None:
                 return Session(session_id, folders, Inventory(), limits, None)
             received.size, received.total = 0, download.size
-            inventory = unpack(translate_interruption(received.counted(download.chunks)), folders, limits)
+            inventory = unpack(
+                translate_interruption(received.count_chunks(download.chunks)), folders, limits
+            )
         return Session(session_id, folders, inventory, limits, download.version)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

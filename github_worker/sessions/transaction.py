@@ -203,7 +203,7 @@ class _Upload:
 
     def start(self) -> None:
         """Begin to send, in a thread."""
-        chunks = self.sent.counted(self._pack())
+        chunks = self.sent.count_chunks(self._pack())
         sending = asyncio.to_thread(self._store.upload, self._session.id, chunks, self._session.version)
         self.task = asyncio.create_task(sending)
         self.task.add_done_callback(_retrieve)

@@ -15,7 +15,7 @@ from github_worker.git.config import cloned
 from github_worker.git.remote import RemoteHeads
 from github_worker.git.repository import Repository
 from github_worker.git.worktree import is_clean
-from github_worker.progress import Report, watched
+from github_worker.progress import Report, watch
 from github_worker.services import Services
 from github_worker.sessions.session import Session
 from github_worker.workspace.repository import (
@@ -112,7 +112,7 @@ async def _fetch(
     fetching = asyncio.to_thread(
         fetch, repository, choice, depth=request.depth, all_branches=request.all_branches
     )
-    await watched(fetching, count)
+    await watch(fetching, count)
     count()
 
 

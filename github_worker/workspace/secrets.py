@@ -83,12 +83,12 @@ def _new(repository: Repository, revision: Revision, values: set[str]) -> Iterat
     for path, blob in revision.brought:
         for line, kind, value in _scan(content(repository, blob), values):
             if known is None:
-                known = set(_known(repository, revision, values))
+                known = set(_find_known(repository, revision, values))
             if value not in known:
                 yield Finding(scrub(path), line, kind, revision.commit)
 
 
-def _known(repository: Repository, revision: Revision, values: set[str]) -> Iterator[str]:
+def _find_known(repository: Repository, revision: Revision, values: set[str]) -> Iterator[str]:
     for blob in revision.replaced:
         for _, _, value in _scan(content(repository, blob), values):
             yield value
@@ -99,13 +99,13 @@ def _scan(data: memoryview, values: set[str]) -> Iterator[tuple[int, str, str]]:
     line = 1
     for start in range(0, len(data), _WINDOW):
         text = str(data[start : start + _WINDOW + _OVERLAP], "latin-1")
-        counted = 0
+        count_chunks = 0
         for at, kind, value in sorted((*_own(text, values), *credentials.find(text))):
             if at < _WINDOW:
-                line += text.count("\n", counted, at)
-                counted = at
+                line += text.count("\n", count_chunks, at)
+                count_chunks = at
                 yield line, kind, value
-        line += text.count("\n", counted, _WINDOW)
+        line += text.count("\n", count_chunks, _WINDOW)
 
 
 def _own(text: str, values: set[str]) -> Iterator[tuple[int, str, str]]:

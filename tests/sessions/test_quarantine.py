@@ -90,7 +90,7 @@ def test_what_git_needs_is_in_the_tree(path: bytes, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(("path", "kind"), UNSEEN)
-def test_what_could_turn_git_is_kept_aside(path: bytes, kind: Kind) -> None:
+def test_what_could_turn_git_is_quarantined(path: bytes, kind: Kind) -> None:
     """Config, hooks, links, other repositories and whatever is not known are not seen."""
     assert not in_tree(path, kind)
 
