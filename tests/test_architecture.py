@@ -74,6 +74,20 @@ def test_imports_point_one_way(room: str) -> None:
     assert {name for name in imported - {room} if DEPTH[name] <= DEPTH[room]} == set()
 
 
+def test_no_operation_imports_another() -> None:
+    """What two of them need is a step of the workspace."""
+    files = [file for file in modules(SERVICE / "operations") if file.name != "__init__.py"]
+    assert not [file for file in files if any("github_worker.operations" in name for name in imports(file))]
+
+
+def test_one_module_calls_foreign_functions() -> None:
+    """The day pygit2 offers what they do, there is one place to change."""
+    calling = {
+        file.name for file in modules(SERVICE) if any(name.startswith("pygit2.ffi") for name in imports(file))
+    }
+    assert calling == {"native.py"}
+
+
 def test_one_room_knows_libgit2() -> None:
     """Whoever else needs git asks that room."""
     files = [*modules(SERVICE), *modules(CLIENT)]

@@ -99,13 +99,13 @@ def _scan(data: memoryview, values: set[str]) -> Iterator[tuple[int, str, str]]:
     line = 1
     for start in range(0, len(data), _WINDOW):
         text = str(data[start : start + _WINDOW + _OVERLAP], "latin-1")
-        count_chunks = 0
+        seen = 0
         for at, kind, value in sorted((*_own(text, values), *credentials.find(text))):
             if at < _WINDOW:
-                line += text.count("\n", count_chunks, at)
-                count_chunks = at
+                line += text.count("\n", seen, at)
+                seen = at
                 yield line, kind, value
-        line += text.count("\n", count_chunks, _WINDOW)
+        line += text.count("\n", seen, _WINDOW)
 
 
 def _own(text: str, values: set[str]) -> Iterator[tuple[int, str, str]]:
