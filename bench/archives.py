@@ -32,7 +32,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _pack(archive: Path, folder: Path) -> None:
-    folders = Folders(folder / "tree", folder / "aside")
+    folders = Folders(folder / "tree", folder / "quarantine")
     pieces = pack(folders, Inventory(), Limits(), before_worktree=lambda: None, before_tail=lambda: None)
     with archive.open("wb", buffering=0) as file:
         for piece in pieces:
