@@ -1,4 +1,4 @@
-"""What .gitattributes files say of a path, by git's own rules (attr.c of git 2.39.5, gitattributes(5)).
+"""The attributes of paths, by git's own rules of .gitattributes (attr.c of git 2.39.5, gitattributes(5)).
 
 Only what is asked for is looked at, and the macros that set one of it: by default `NAMES`, which decide a
 file's content in the repository and in the worktree.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import methodcaller
 
-from github_worker.git.patterns import anchored, compiled, is_literal
+from github_worker.git.patterns import compile_path_pattern, compile_pattern, is_literal
 
 NAMES = frozenset({b"text", b"eol", b"crlf", b"ident", b"working-tree-encoding", b"filter"})
 
@@ -85,7 +85,7 @@ class Attributes:
         folder, _, name = path.rpartition(b"/")
         chain = self._chains.get(folder)
         if chain is None:
-            chain = self._chain(folder)
+            chain = self._build_chain(folder)
         if not chain:
             return {}
         found: dict[bytes, Value | None] = {}
@@ -99,7 +99,7 @@ class Attributes:
     def is_plain(self, folder: bytes) -> bool:
         """Tell whether no rule can say anything of a file that is right in this folder."""
         chain = self._chains.get(folder)
-        return not (self._chain(folder) if chain is None else chain)
+        return not (self._build_chain(folder) if chain is None else chain)
 
     def _add(self, states: _States, found: dict[bytes, Value | None]) -> None:
         """Add what a line says last to first; what was said before it stays."""
@@ -111,56 +111,56 @@ class Attributes:
                 if value is True and name in self._macros:
                     todo += self._macros[name]
 
-    def _chain(self, folder: bytes) -> tuple[_File, ...]:
+    def _build_chain(self, folder: bytes) -> tuple[_File, ...]:
         """Return the files that have a say in a folder, the one that counts most first."""
         if not self._chains:
-            self._chains[b""] = self._top()
+            self._chains[b""] = self._read_top()
         missing = []
         while folder not in self._chains:
             missing.append(folder)
             folder = folder.rpartition(b"/")[0]
         chain = self._chains[folder]
         for below in reversed(missing):
-            rules = self._rules(self._lines_of(below, macros=False))
+            rules = self._build_rules(self._read_lines(below, macros=False))
             if rules:
                 chain = (*self._first, _File(rules, len(below) + 1), *chain[len(self._first) :])
             self._chains[below] = chain
         return chain
 
-    def _top(self) -> tuple[_File, ...]:
+    def _read_top(self) -> tuple[_File, ...]:
         """Read what is for all folders: the only places that may define macros."""
         builtin = _Line(b"binary", ((b"diff", False), (b"merge", False), (b"text", False)), is_macro=True)
-        info = list(_lines(self._info, macros=True))
-        top = list(self._lines_of(b"", macros=True))
+        info = list(_parse(self._info, macros=True))
+        top = list(self._read_lines(b"", macros=True))
         self._macros = {line.pattern: line.states for line in (builtin, *top, *info) if line.is_macro}
-        self._names = _leading_to(self._asked, self._macros)
-        self._macros = {name: self._that_matter(states) for name, states in self._macros.items()}
-        above = self._rules(info)
+        self._names = _find_setters(self._asked, self._macros)
+        self._macros = {name: self._select(states) for name, states in self._macros.items()}
+        above = self._build_rules(info)
         self._first = (_File(above, 0),) if above else ()
-        rules = self._rules(top)
+        rules = self._build_rules(top)
         return (*self._first, _File(rules, 0)) if rules else self._first
 
-    def _lines_of(self, folder: bytes, *, macros: bool) -> Iterator[_Line]:
+    def _read_lines(self, folder: bytes, *, macros: bool) -> Iterator[_Line]:
         content = self._read(folder) or b""
-        return _lines(content, macros=macros, from_index=self._from_index)
+        return _parse(content, macros=macros, from_index=self._from_index)
 
-    def _that_matter(self, states: _States) -> _States:
+    def _select(self, states: _States) -> _States:
         return tuple(state for state in states if state[0] in self._names)
 
-    def _rules(self, lines: Iterable[_Line]) -> tuple[_Rule, ...]:
+    def _build_rules(self, lines: Iterable[_Line]) -> tuple[_Rule, ...]:
         rules = []
         for line in lines:
-            states = () if line.is_macro else self._that_matter(line.states)
+            states = () if line.is_macro else self._select(line.states)
             # A pattern with a slash at its end is for folders, and nobody asks for theirs.
             if states and not line.pattern.endswith(b"/"):
                 by_name = b"/" not in line.pattern
-                match = _match(line.pattern, by_name=by_name, ignore_case=self._ignore_case)
+                match = _compile(line.pattern, by_name=by_name, ignore_case=self._ignore_case)
                 if match:
                     rules.append(_Rule(match, by_name, states))
         return tuple(reversed(rules))
 
 
-def _leading_to(names: frozenset[bytes], macros: Mapping[bytes, _States]) -> frozenset[bytes]:
+def _find_setters(names: frozenset[bytes], macros: Mapping[bytes, _States]) -> frozenset[bytes]:
     """Return the names, and those of the macros that set one of them, directly or by another macro."""
     setters: dict[bytes, list[bytes]] = {}
     for macro, states in macros.items():
@@ -175,7 +175,7 @@ def _leading_to(names: frozenset[bytes], macros: Mapping[bytes, _States]) -> fro
     return frozenset(reached)
 
 
-def _match(pattern: bytes, *, by_name: bool, ignore_case: bool) -> _Match | None:
+def _compile(pattern: bytes, *, by_name: bool, ignore_case: bool) -> _Match | None:
     """Return a test of a name or path; the frequent kinds need no regular expression."""
     pattern = pattern.removeprefix(b"/")
     if not ignore_case and is_literal(pattern):
@@ -183,29 +183,31 @@ def _match(pattern: bytes, *, by_name: bool, ignore_case: bool) -> _Match | None
     if not ignore_case and by_name and pattern.startswith(b"*") and is_literal(pattern[1:]):
         return methodcaller("endswith", pattern[1:])
     if by_name:
-        expression = compiled(pattern, pathname=False, ignore_case=ignore_case)
+        expression = compile_pattern(pattern, pathname=False, ignore_case=ignore_case)
     else:
-        expression = anchored(pattern, ignore_case=ignore_case)
+        expression = compile_path_pattern(pattern, ignore_case=ignore_case)
     return expression.match if expression else None
 
 
-def _lines(content: bytes, *, macros: bool, from_index: bool = False) -> Iterator[_Line]:
+def _parse(content: bytes, *, macros: bool, from_index: bool = False) -> Iterator[_Line]:
     """Parse a file; what git warns of and leaves out is left out."""
     if len(content) >= _LARGEST_FILE:
         return
     content = content.partition(b"\0")[0] if from_index else content.removeprefix(_BOM)
     for line in content.split(b"\n"):
-        parsed = _line(line if from_index else line.removesuffix(b"\r").partition(b"\0")[0], macros=macros)
+        parsed = _parse_line(
+            line if from_index else line.removesuffix(b"\r").partition(b"\0")[0], macros=macros
+        )
         if parsed:
             yield parsed
 
 
-def _line(line: bytes, *, macros: bool) -> _Line | None:
+def _parse_line(line: bytes, *, macros: bool) -> _Line | None:
     text = line.lstrip(_BLANK)
     if not text or text.startswith(b"#") or len(line) >= _LONGEST_LINE:
         return None
-    pattern, rest = _pattern(text)
-    states = _states(rest)
+    pattern, rest = _split_pattern(text)
+    states = _parse_states(rest)
     if states is None:
         return None
     if pattern.startswith(_MACRO) and len(pattern) > len(_MACRO):
@@ -216,7 +218,7 @@ def _line(line: bytes, *, macros: bool) -> _Line | None:
     return None if pattern.startswith(b"!") else _Line(pattern.partition(b"\0")[0], states)
 
 
-def _pattern(text: bytes) -> tuple[bytes, bytes]:
+def _split_pattern(text: bytes) -> tuple[bytes, bytes]:
     """Split a line into its pattern, quoted or not, and the attributes after it."""
     quoted = _QUOTED.match(text)
     if quoted:
@@ -230,7 +232,7 @@ def _unescape(escape: re.Match[bytes]) -> bytes:
     return bytes([int(char, 8)]) if len(char) == 3 else _CONTROL.get(char, char)
 
 
-def _states(text: bytes) -> _States | None:
+def _parse_states(text: bytes) -> _States | None:
     """Parse a line's attributes; None if one has no valid name, for then the whole line does not count."""
     states: list[tuple[bytes, Value | None]] = []
     for word in filter(None, _BLANKS.split(text)):

@@ -19,7 +19,7 @@ from pygit2.enums import CheckoutStrategy, FileMode
 from github_worker.errors import MergeConflict
 from github_worker.git import index_file, native
 from github_worker.git.attributes import Attributes
-from github_worker.git.conversion import CannotConvert, conversion
+from github_worker.git.conversion import CannotConvert, choose_conversion
 from github_worker.git.index_file import Entry
 from github_worker.git.repository import Repository
 from github_worker.git.worktree import refresh
@@ -39,8 +39,8 @@ def write_worktree(repository: Repository, oid: str) -> list[tuple[str, str]]:
 def check_out(repository: Repository, oid: str) -> None:
     """Bring index and files to a commit; raise MergeConflict, with nothing touched, if work were lost."""
     refresh(repository)
-    changed = _changed(repository, repository.head, oid)
-    outside = _outside(repository, changed)
+    changed = _diff_files(repository, repository.head, oid)
+    outside = _find_outside(repository, changed)
     inside = [path for path in changed if path not in outside] if outside else None
     tree = repository.tree(oid)
     try:
@@ -50,7 +50,7 @@ def check_out(repository: Repository, oid: str) -> None:
         if not re.search("prevents? checkout", str(error)):
             raise
         raise MergeConflict(f"Uncommitted changes are in the way: {error}") from error
-    _set_outside(repository.libgit2.index, outside.values())
+    _index_outside(repository.libgit2.index, outside.values())
     _Files(repository).finish(changed)
 
 
@@ -68,8 +68,8 @@ def reset_index(repository: Repository, before: str | None, tip: str) -> None:
     tree = repository.tree(tip)
     skipped = {entry.path for entry in _entries(repository) if entry.skips_worktree}
     if before is not None:
-        changed = _changed(repository, before, tip)
-        if paths := [path for path in _beyond_no_link(repository.folder, changed) if path not in skipped]:
+        changed = _diff_files(repository, before, tip)
+        if paths := [path for path in _drop_below_links(repository.folder, changed) if path not in skipped]:
             refresh(repository)
             repository.set_branch(repository.branch, before, "checkout: moving")
             native.check_out(repository.libgit2, tree, _UNTOUCHED, paths)
@@ -83,13 +83,13 @@ def reset_index(repository: Repository, before: str | None, tip: str) -> None:
     index.write()
 
 
-def _changed(repository: Repository, old: str | None, new: str) -> dict[bytes, pygit2.DiffFile]:
+def _diff_files(repository: Repository, old: str | None, new: str) -> dict[bytes, pygit2.DiffFile]:
     """Return the files in which two commits differ, each as it is in the new one."""
     diff = repository.tree(old).diff_to_tree(repository.tree(new))
     return {delta.new_file.raw_path: delta.new_file for delta in diff.deltas}
 
 
-def _beyond_no_link(folder: Path, paths: Iterable[bytes]) -> list[bytes]:
+def _drop_below_links(folder: Path, paths: Iterable[bytes]) -> list[bytes]:
     """Return those of the paths that have no link above them, through which a checkout would write."""
     links: dict[bytes, bool] = {b"": False}
 
@@ -102,16 +102,18 @@ def _beyond_no_link(folder: Path, paths: Iterable[bytes]) -> list[bytes]:
     return [path for path in paths if not is_below_link(path)]
 
 
-def _outside(repository: Repository, changed: dict[bytes, pygit2.DiffFile]) -> dict[bytes, pygit2.DiffFile]:
+def _find_outside(
+    repository: Repository, changed: dict[bytes, pygit2.DiffFile]
+) -> dict[bytes, pygit2.DiffFile]:
     """Return those of the files that a sparse checkout leaves out."""
     skips = {entry.path: entry.skips_worktree for entry in _entries(repository)}
     sparse = repository.rules.sparse
     if not (sparse.is_on or any(skips.values())):
         return {}
-    return {path: file for path, file in changed.items() if skips.get(path, not sparse.holds(path))}
+    return {path: file for path, file in changed.items() if skips.get(path, not sparse.includes(path))}
 
 
-def _set_outside(index: pygit2.Index, files: Collection[pygit2.DiffFile]) -> None:
+def _index_outside(index: pygit2.Index, files: Collection[pygit2.DiffFile]) -> None:
     """Let the index have files that are not in the worktree, or have them no more."""
     for file in files:
         path = os.fsdecode(file.raw_path)
@@ -143,7 +145,7 @@ class _Files:
         """Mend modes and text of the `paths`, of all files if None; return what could not be converted."""
         index = self._repository.libgit2.index
         is_changed = False
-        for path in _beyond_no_link(self._repository.folder, self._entries if paths is None else paths):
+        for path in _drop_below_links(self._repository.folder, self._entries if paths is None else paths):
             entry = self._entries.get(path)
             if entry is not None and not entry.skips_worktree and self._finish(entry):
                 native.set_status(index, path, os.lstat(self._root + path))
@@ -170,7 +172,7 @@ class _Files:
         if not self._may_convert:
             return False
         attributes = self._attributes.of(entry.path)
-        change = conversion(attributes, autocrlf=self._rules.autocrlf, eol=self._rules.eol)
+        change = choose_conversion(attributes, autocrlf=self._rules.autocrlf, eol=self._rules.eol)
         if change.keeps_blobs:
             return False
         data = self._blob(entry)

@@ -1,4 +1,4 @@
-"""Cloning: which branch, then the fetch, then the files."""
+"""Cloning: the choice of a branch, the fetch, and the default of an empty repository."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     import httpx
 
 _UNBORN = "main"  # what an empty repository is given when it names nothing itself
+logger = logging.getLogger(__name__)
+_ASK = "/info/refs?service=git-upload-pack"
+_LIST = b"0014command=ls-refs\n0001000csymrefs\n000bunborn\n0014ref-prefix HEAD\n0000"
+_SIZE = re.compile(rb"[0-9a-fA-F]{4}")
+_HEAD = re.compile(rb"unborn HEAD symref-target:refs/heads/(.+)")
+_HOPS = 3
+_LONGEST = 64 * 1024  # bytes of an answer
 
 
 class Choice(Struct, frozen=True):
@@ -63,16 +70,6 @@ def fetch(repository: Repository, choice: Choice, *, depth: int | None, all_bran
         repository.default_to(choice.default, why)
 
 
-logger = logging.getLogger(__name__)
-
-_ASK = "/info/refs?service=git-upload-pack"
-_LIST = b"0014command=ls-refs\n0001000csymrefs\n000bunborn\n0014ref-prefix HEAD\n0000"
-_SIZE = re.compile(rb"[0-9a-fA-F]{4}")
-_HEAD = re.compile(rb"unborn HEAD symref-target:refs/heads/(.+)")
-_HOPS = 3
-_LONGEST = 64 * 1024  # bytes of an answer
-
-
 async def default_branch(url: RepositoryUrl, token: Secret | None, settings: Settings) -> str | None:
     """Return the branch that an empty repository's HEAD names, or None where the server does not tell.
 
@@ -100,10 +97,10 @@ async def default_branch(url: RepositoryUrl, token: Secret | None, settings: Set
 
 
 async def _ask(http: httpx.AsyncClient, base: str, token: Secret | None) -> str | None:
-    base, capabilities = await _capabilities(http, base, token)
+    base, capabilities = await _read_capabilities(http, base, token)
     if b"object-format=sha256" in capabilities:
         raise UnsupportedRepository("The repository names objects by SHA-256, which is not supported")
-    if not any(re.match(rb"ls-refs=.*\bunborn\b", line) for line in _lines(capabilities)):
+    if not any(re.match(rb"ls-refs=.*\bunborn\b", line) for line in _parse_lines(capabilities)):
         return None
     request = http.build_request(
         "POST",
@@ -112,14 +109,14 @@ async def _ask(http: httpx.AsyncClient, base: str, token: Secret | None) -> str 
         headers={"Content-Type": "application/x-git-upload-pack-request"},
     )
     response, body = await _send(http, request)
-    found = [match for line in _lines(body) if (match := _HEAD.fullmatch(line))]
+    found = [match for line in _parse_lines(body) if (match := _HEAD.fullmatch(line))]
     if response.status_code != 200 or not found:
         return None
     branch = found[0][1].decode(errors="replace")
     return branch if is_branch_name(branch) else None
 
 
-async def _capabilities(http: httpx.AsyncClient, base: str, token: Secret | None) -> tuple[str, bytes]:
+async def _read_capabilities(http: httpx.AsyncClient, base: str, token: Secret | None) -> tuple[str, bytes]:
     """Return what the server can do, and where the repository is now."""
     url = base + _ASK
     for _ in range(_HOPS):
@@ -127,13 +124,13 @@ async def _capabilities(http: httpx.AsyncClient, base: str, token: Secret | None
         if response.status_code == 401 and token is not None and http.auth is None:
             http.auth = ("x-access-token", token.reveal())
         elif response.has_redirect_location:
-            url = _within(origin_of(base), urljoin(url, response.headers["Location"]))
+            url = _check_origin(origin_of(base), urljoin(url, response.headers["Location"]))
         else:
             break
     return url.removesuffix(_ASK), body if response.status_code == 200 else b""
 
 
-def _within(origin: str, url: str) -> str:
+def _check_origin(origin: str, url: str) -> str:
     if origin_of(url) != origin:
         raise ValueError(f"it redirects to {origin_of(url)}")
     return url
@@ -151,7 +148,7 @@ async def _send(http: httpx.AsyncClient, request: httpx.Request) -> tuple[httpx.
     return response, body
 
 
-def _lines(body: bytes) -> Iterator[bytes]:
+def _parse_lines(body: bytes) -> Iterator[bytes]:
     """Yield the text of each pkt-line, until one is none."""
     at = 0
     while match := _SIZE.match(body, at):

@@ -18,7 +18,7 @@ from github_worker.git.repository import Person, Repository
 from github_worker.git.worktree import MAX_FILE_BYTES, Worktree
 
 _PATCH_CHARACTERS = 64 * 1024  # the most that is kept of one file's patch, for whoever describes the commit
-# What a commit ends, beside the files that libgit2 knows of (`remove_merge_branch_state` in git's branch.c).
+# A commit ends these, beside the files that libgit2 knows of (`remove_merge_branch_state` in git's branch.c).
 _MERGE_FILES = ("MERGE_RR", "AUTO_MERGE", "SQUASH_MSG")
 _ALL_CHARACTERS = 1024 * 1024
 _STATUS: dict[DeltaStatus, ChangeStatus] = {
@@ -33,13 +33,13 @@ _TRACKED = "refs/remotes/origin/"
 
 
 class Staged(Struct, frozen=True):
-    """What staging did: `left_out` are paths that changed and are not staged, each with why."""
+    """The outcome of staging: `left_out` are paths that changed and are not staged, each with why."""
 
     left_out: tuple[tuple[str, str], ...]
 
 
 class Summary(Struct, frozen=True):
-    """What the index changes against HEAD: the tree it makes, the files, and their patches by path."""
+    """The changes of the index against HEAD: the tree it makes, the files, and their patches by path."""
 
     tree: str
     changes: tuple[Change, ...]
@@ -47,12 +47,12 @@ class Summary(Struct, frozen=True):
 
     @property
     def insertions(self) -> int:
-        """How many lines are new."""
+        """The number of lines that are new."""
         return sum(change.insertions for change in self.changes)
 
     @property
     def deletions(self) -> int:
-        """How many lines are gone."""
+        """The number of lines that are gone."""
         return sum(change.deletions for change in self.changes)
 
 
@@ -92,7 +92,7 @@ def summarise(repository: Repository) -> Summary:
     patches: list[tuple[str, str]] = []
     room = _ALL_CHARACTERS
     for patch in filter(None, diff):
-        changes.append(_change(patch))
+        changes.append(_to_change(patch))
         if room > 0 and not patch.delta.is_binary:
             text = patch.data[:_PATCH_CHARACTERS].decode(errors="replace")
             patches.append((changes[-1].path, text))
@@ -120,7 +120,7 @@ def outgoing(repository: Repository, tree: str | None = None, message: bytes = b
     Raises FileTooLarge for a file that the forge does not take.
     """
     libgit2 = repository.libgit2
-    for commit in _unpushed(libgit2):
+    for commit in _walk_unpushed(libgit2):
         brought, replaced = _list_files(repository, commit.tree, commit.parents)
         yield Revision(str(commit.id), commit.raw_message, brought, replaced)
     if tree is not None:
@@ -131,7 +131,7 @@ def outgoing(repository: Repository, tree: str | None = None, message: bytes = b
 
 
 def content(repository: Repository, blob: str) -> memoryview:
-    """Return what a blob holds; raise SessionCorrupt when it is not there."""
+    """Return the content of a blob; raise SessionCorrupt when it is not there."""
     try:
         return memoryview(repository.libgit2[blob].peel(pygit2.Blob))
     except KeyError:
@@ -166,7 +166,7 @@ def _apply(index: pygit2.Index, change: worktree.Change) -> None:
         index.remove(path)
 
 
-def _change(patch: pygit2.Patch) -> Change:
+def _to_change(patch: pygit2.Patch) -> Change:
     delta = patch.delta
     status = _STATUS.get(delta.status, "M")
     _, insertions, deletions = patch.line_stats
@@ -180,7 +180,7 @@ def _change(patch: pygit2.Patch) -> Change:
     )
 
 
-def _unpushed(libgit2: pygit2.Repository) -> Iterator[pygit2.Commit]:
+def _walk_unpushed(libgit2: pygit2.Repository) -> Iterator[pygit2.Commit]:
     if libgit2.head_is_unborn:
         return
     head = libgit2.head.target

@@ -1,4 +1,7 @@
-"""A repository's `.git/config`: the session's own is read for a few facts, never obeyed, never rewritten."""
+"""A repository's `.git/config`: the session's own is read for a few facts, never obeyed, never rewritten.
+
+It is read here because libgit2's reader follows `include.path`, by which a session could have any file read.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,20 @@ _WORKING = """[pack]
 	bare = false
 """
 _WORD = re.compile(r"[A-Za-z0-9]+")
+_BLANK = re.compile(r"[ \t\r\n]+|[#;][^\n]*")
+_SECTION = re.compile(r'\[([A-Za-z0-9.-]*)(?:[ \t\r]+"((?:[^"\\\n]|\\[^\n])*+)")?\]')
+_ESCAPE = r"\\[\ntbn\"\\]"
+_VARIABLE = re.compile(
+    r"([A-Za-z][A-Za-z0-9-]*)[ \t]*"
+    rf'(?:=((?:"(?:[^"\\\n]|{_ESCAPE})*+"|{_ESCAPE}|[^"\\\n#;])*+)(?:[#;][^\n]*)?)?(?:\n|\Z)'
+)
+_PART = re.compile(r'([ \t\r]+)|"((?:[^"\\]|\\[\s\S])*)"|((?:[^" \t\r\\]|\\[\s\S])+)')
+_BACKSLASH = re.compile(r"\\([\s\S])")
+_ESCAPED = {"n": "\n", "t": "\t", "b": "\b", "\n": ""}
 
 
 class RepositoryConfig:
-    """What a config file says, by `section.name` or `section.subsection.name`; includes are not followed.
+    """The variables of a config, by `section.name` or `section.subsection.name`; includes are not followed.
 
     Syntax: git-config(1).
     """
@@ -86,9 +99,11 @@ class RepositoryConfig:
 
         A file that git refuses comes back as it is.
         """
-        followed = "" if self.get(f"branch.{branch}.merge") else _tracking(branch)
-        known = {"*", branch} & {_fetched(refspec) for refspec in self._values.get("remote.origin.fetch", ())}
-        fetched = "" if known else f'[remote "origin"]\n\tfetch = {_refspec(branch)}\n'
+        followed = "" if self.get(f"branch.{branch}.merge") else _write_upstream(branch)
+        known = {"*", branch} & {
+            _strip_refspec(refspec) for refspec in self._values.get("remote.origin.fetch", ())
+        }
+        fetched = "" if known else f'[remote "origin"]\n\tfetch = {_write_refspec(branch)}\n'
         if not (added := fetched + followed):
             return self
         # The last line may go on, or git may refuse the file: then nothing can follow.
@@ -103,48 +118,12 @@ class RepositoryConfig:
         """Return the config that libgit2 works by: origin and the kept words of this one, nothing else."""
         kept = {name: self.get(f"core.{name}") for name in _KEPT}
         words = [f"\t{name} = {word}\n" for name, word in kept.items() if word and _WORD.fullmatch(word)]
-        return f"{_WORKING}{''.join(words)}{_origin(url, '*')}"
+        return f"{_WORKING}{''.join(words)}{_write_origin(url, '*')}"
 
 
 def cloned(url: RepositoryUrl, branch: str, *, single: bool) -> RepositoryConfig:
     """Return the config that `git clone` leaves: origin, and `branch` following it."""
-    return RepositoryConfig(_CORE + _origin(url, branch if single else "*") + _tracking(branch))
-
-
-def _origin(url: RepositoryUrl, branch: str) -> str:
-    return f'[remote "origin"]\n\turl = {url}\n\tfetch = {_refspec(branch)}\n'
-
-
-def _refspec(branch: str) -> str:
-    return _value_of(f"+refs/heads/{branch}:refs/remotes/origin/{branch}")
-
-
-def _fetched(refspec: str) -> str:
-    return refspec.removeprefix("+").partition(":")[0].removeprefix("refs/heads/")
-
-
-def _tracking(branch: str) -> str:
-    return f"[branch {_quoted(branch)}]\n\tremote = origin\n\tmerge = {_value_of(f'refs/heads/{branch}')}\n"
-
-
-def _value_of(text: str) -> str:
-    return text if re.fullmatch(r'[^"#;\\]*', text) else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-_PASSED_OVER = re.compile(r"[ \t\r\n]+|[#;][^\n]*")
-_SECTION = re.compile(r'\[([A-Za-z0-9.-]*)(?:[ \t\r]+"((?:[^"\\\n]|\\[^\n])*+)")?\]')
-_ESCAPE = r"\\[\ntbn\"\\]"
-_VARIABLE = re.compile(
-    r"([A-Za-z][A-Za-z0-9-]*)[ \t]*"
-    rf'(?:=((?:"(?:[^"\\\n]|{_ESCAPE})*+"|{_ESCAPE}|[^"\\\n#;])*+)(?:[#;][^\n]*)?)?(?:\n|\Z)'
-)
-_PART = re.compile(r'([ \t\r]+)|"((?:[^"\\]|\\[\s\S])*)"|((?:[^" \t\r\\]|\\[\s\S])+)')
-_BACKSLASH = re.compile(r"\\([\s\S])")
-_ESCAPED = {"n": "\n", "t": "\t", "b": "\b", "\n": ""}
+    return RepositoryConfig(_CORE + _write_origin(url, branch if single else "*") + _write_upstream(branch))
 
 
 def variables(text: str) -> Iterator[tuple[str, str]]:
@@ -154,37 +133,16 @@ def variables(text: str) -> Iterator[tuple[str, str]]:
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n") + "\n"
     prefix, at = "", 0
-    while found := _SECTION.match(text, at) or _VARIABLE.match(text, at) or _PASSED_OVER.match(text, at):
+    while found := _SECTION.match(text, at) or _VARIABLE.match(text, at) or _BLANK.match(text, at):
         at = found.end()
         if found.re is _SECTION:
-            prefix = _prefix(found[1], found[2])
+            prefix = _parse_section(found[1], found[2])
         elif found.re is _VARIABLE:
-            yield prefix + found[1].lower(), "true" if found[2] is None else _value(found[2])
-
-
-def _prefix(name: str, subsection: str | None) -> str:
-    plain = "" if subsection is None else _BACKSLASH.sub(r"\1", subsection) + "."
-    return f"{name.lower()}.{plain}"
-
-
-def _value(raw: str) -> str:
-    """Return the value without its quotes and the white space around it."""
-    value = pending = ""
-    for space, quoted, plain in _PART.findall(raw):
-        if space:
-            pending += space if value else ""
-        else:
-            value += pending + _BACKSLASH.sub(_meant, quoted or plain)
-            pending = ""
-    return value
-
-
-def _meant(escape: re.Match[str]) -> str:
-    return _ESCAPED.get(escape[1], escape[1])
+            yield prefix + found[1].lower(), "true" if found[2] is None else _parse_value(found[2])
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """What git-config(1) calls core.fileMode, core.symlinks and so on, and the texts of `info/`."""
+    """The rules of a worktree: core.fileMode, core.symlinks and so on, and the texts of `info/`."""
 
     filemode: bool = True
     symlinks: bool = True
@@ -216,12 +174,57 @@ def rules_of(git: Path, config: RepositoryConfig, sparse_checkout: bytes | None)
         eol=config.get("core.eol"),
         refuses_conversion=config.is_true("core.safecrlf"),
         sparse=SparseCheckout(sparse_checkout if is_sparse else None),
-        exclude=_read(git / "info" / "exclude"),
-        attributes=_read(git / "info" / "attributes"),
+        exclude=_read_optional(git / "info" / "exclude"),
+        attributes=_read_optional(git / "info" / "attributes"),
     )
 
 
-def _read(file: Path) -> bytes:
+def _write_origin(url: RepositoryUrl, branch: str) -> str:
+    return f'[remote "origin"]\n\turl = {url}\n\tfetch = {_write_refspec(branch)}\n'
+
+
+def _write_refspec(branch: str) -> str:
+    return _write_value(f"+refs/heads/{branch}:refs/remotes/origin/{branch}")
+
+
+def _strip_refspec(refspec: str) -> str:
+    return refspec.removeprefix("+").partition(":")[0].removeprefix("refs/heads/")
+
+
+def _write_upstream(branch: str) -> str:
+    return f"[branch {_quote(branch)}]\n\tremote = origin\n\tmerge = {_write_value(f'refs/heads/{branch}')}\n"
+
+
+def _write_value(text: str) -> str:
+    return text if re.fullmatch(r'[^"#;\\]*', text) else _quote(text)
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _parse_section(name: str, subsection: str | None) -> str:
+    plain = "" if subsection is None else _BACKSLASH.sub(r"\1", subsection) + "."
+    return f"{name.lower()}.{plain}"
+
+
+def _parse_value(raw: str) -> str:
+    """Return the value without its quotes and the white space around it."""
+    value = pending = ""
+    for space, quoted, plain in _PART.findall(raw):
+        if space:
+            pending += space if value else ""
+        else:
+            value += pending + _BACKSLASH.sub(_unescape, quoted or plain)
+            pending = ""
+    return value
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    return _ESCAPED.get(escape[1], escape[1])
+
+
+def _read_optional(file: Path) -> bytes:
     try:
         return read_file(file)
     except OSError:

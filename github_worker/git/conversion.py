@@ -1,7 +1,8 @@
-"""What git changes in a file's content between worktree and repository (convert.c of git 2.39.5).
+"""The changes that git makes to a file's content between worktree and repository (convert.c of git 2.39.5).
 
-Line ends, `$Id$` and encodings; a filter driver is a command of its user's, and is not run here. Encodings
-are Python's codecs, not iconv: the name comes from a stranger, and glibc's converters have been a way in.
+Line ends, `$Id$`, encodings and the pointers of git-lfs; a filter driver is a command of its user's, and is
+not run here. Encodings are Python's codecs, not iconv: the name comes from a stranger, and glibc's converters
+have been a way in.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ _STREAM = re.compile(
 )
 _FOREIGN = re.compile(rb"\$Id: [^\0]*?[ \t\r\n](?!\$)")
 _TRUE = re.compile(r"true|yes|on|[+-]?0*[1-9][0-9]*[kmg]?", re.IGNORECASE)
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n(?:[a-z0-9.-]+ [^\n]*\n)*oid sha256:[0-9a-f]{64}\n"
+    rb"size [0-9]+\n"
+)
+_LONGEST = 1024  # bytes of a pointer
 
 
 class CannotConvert(ValueError):
@@ -44,7 +50,7 @@ class CannotConvert(ValueError):
 
 
 class Kind(Enum):
-    """What a file is taken for."""
+    """The kinds that git takes files for."""
 
     BINARY = 0
     TEXT = 1
@@ -82,7 +88,7 @@ class Conversion:
 
         Raises CannotConvert where `git add` ends with an error.
         """
-        data = self._decoded(data)
+        data = self._decode(data)
         if self._strips_cr(data, in_index):
             data = data.replace(b"\r\n", b"\n")
         return _COLLAPSIBLE.sub(b"$Id$", data) if self.ident else data
@@ -93,18 +99,18 @@ class Conversion:
         Raises CannotConvert where git reports an error.
         """
         if self.ident:
-            data = (_expanded_in_stream if self.is_streamed else _expanded)(data)
+            data = (_expand_in_stream if self.is_streamed else _expand)(data)
         # A guess leaves alone what has any CR, as a CRLF would not come back from the repository.
         if self.crlf and (self.kind is Kind.TEXT or not (b"\r" in data or _is_binary(data))):
             data = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        return self._encoded(data)
+        return self._encode(data)
 
     def _strips_cr(self, data: bytes, in_index: bytes | None) -> bool:
         if self.kind is Kind.BINARY or b"\r\n" not in data:
             return False
         return self.kind is Kind.TEXT or not (_is_binary(data) or _has_crlf(in_index))
 
-    def _decoded(self, data: bytes) -> bytes:
+    def _decode(self, data: bytes) -> bytes:
         if self.encoding is None or (self.encoding and not data):
             return data
         self._check_name()
@@ -112,21 +118,21 @@ class Conversion:
             text = to_utf8(data, self.encoding)
             same = not self.check_roundtrip or from_utf8(text, self.encoding) == data
         except (LookupError, UnicodeError) as error:
-            raise CannotConvert(f"Its working-tree-encoding is {self.encoding}: {_reason(error)}") from error
+            raise CannotConvert(f"Its working-tree-encoding is {self.encoding}: {_explain(error)}") from error
         if not same:
             raise CannotConvert(
                 f"It does not come back the same from {self.encoding}, its working-tree-encoding."
             )
         return text
 
-    def _encoded(self, data: bytes) -> bytes:
+    def _encode(self, data: bytes) -> bytes:
         if self.encoding is None or (self.encoding and not data):
             return data
         self._check_name()
         try:
             return from_utf8(data, self.encoding)
         except (LookupError, UnicodeError) as error:
-            reason = f"It is not written in {self.encoding}, its working-tree-encoding: {_reason(error)}"
+            reason = f"It is not written in {self.encoding}, its working-tree-encoding: {_explain(error)}"
             raise CannotConvert(reason, data) from error
 
     def _check_name(self) -> None:
@@ -134,7 +140,7 @@ class Conversion:
             raise CannotConvert("Its attribute working-tree-encoding names no encoding.")
 
 
-def conversion(
+def choose_conversion(
     attributes: Mapping[bytes, Value],
     *,
     autocrlf: str | None,
@@ -147,12 +153,12 @@ def conversion(
     auto = (autocrlf or "").lower()
     wants_crlf = _TRUE.fullmatch(auto) is not None
     native = wants_crlf or (auto != "input" and (eol or "").lower() == "crlf")
-    said, crlf = _kind(attributes, native=native)
+    said, crlf = _decide_kind(attributes, native=native)
     kind = said
     if kind is None:
         kind, crlf = (Kind.AUTO, wants_crlf) if wants_crlf or auto == "input" else (Kind.BINARY, False)
     always_lf = not crlf and (said is None or attributes.get(b"eol") == b"lf")
-    encoding = _encoding(attributes.get(b"working-tree-encoding"))
+    encoding = _parse_encoding(attributes.get(b"working-tree-encoding"))
     return Conversion(
         kind,
         crlf,
@@ -163,18 +169,33 @@ def conversion(
     )
 
 
-def _kind(attributes: Mapping[bytes, Value], *, native: bool) -> tuple[Kind | None, bool]:
+def is_lfs_pointer(data: bytes) -> bool:
+    """Tell whether a file's content is a pointer, as it is where no `git lfs pull` has run."""
+    return len(data) < _LONGEST and _POINTER.fullmatch(data) is not None
+
+
+def lfs_pointer(file: Path | bytes, size: int) -> bytes:
+    """Return the pointer that stands in a commit for the content of `file`."""
+    with open(file, "rb", buffering=0) as content:
+        digest = hashlib.file_digest(content, "sha256")
+    return b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n" % (
+        digest.hexdigest().encode(),
+        size,
+    )
+
+
+def _decide_kind(attributes: Mapping[bytes, Value], *, native: bool) -> tuple[Kind | None, bool]:
     """Tell by the attributes what a file is, and whether it has CRLF; None if they do not say."""
-    kind, crlf = _said(attributes.get(b"text"), native=native)
+    kind, crlf = _parse_text(attributes.get(b"text"), native=native)
     if kind is None:
-        kind, crlf = _said(attributes.get(b"crlf"), native=native)
+        kind, crlf = _parse_text(attributes.get(b"crlf"), native=native)
     eol = attributes.get(b"eol")
     if kind is Kind.BINARY or eol not in (b"lf", b"crlf"):
         return kind, crlf
     return kind or Kind.TEXT, eol == b"crlf"
 
 
-def _said(value: Value | None, *, native: bool) -> tuple[Kind | None, bool]:
+def _parse_text(value: Value | None, *, native: bool) -> tuple[Kind | None, bool]:
     if value is True:
         return Kind.TEXT, native
     if value is False:
@@ -184,7 +205,7 @@ def _said(value: Value | None, *, native: bool) -> tuple[Kind | None, bool]:
     return (Kind.AUTO, native) if value == b"auto" else (None, False)
 
 
-def _encoding(value: Value | None) -> str | None:
+def _parse_encoding(value: Value | None) -> str | None:
     """Return the name of an encoding other than UTF-8, or "" where git has an error for it."""
     if value is True:
         return ""
@@ -192,20 +213,20 @@ def _encoding(value: Value | None) -> str | None:
     return None if not name or is_utf8(name) else name
 
 
-def _reason(error: LookupError | UnicodeError) -> str:
+def _explain(error: LookupError | UnicodeError) -> str:
     if isinstance(error, UnicodeDecodeError | UnicodeEncodeError):
         return f"{error.reason} at {error.start}."
     return f"{error.args[0]}."
 
 
-def _expanded(data: bytes) -> bytes:
-    return _EXPANDABLE.sub(_expansion(data), data) if b"$Id" in data else data
+def _expand(data: bytes) -> bytes:
+    return _EXPANDABLE.sub(_make_expansion(data), data) if b"$Id" in data else data
 
 
-def _expanded_in_stream(data: bytes) -> bytes:
+def _expand_in_stream(data: bytes) -> bytes:
     if b"$Id" not in data:
         return data
-    expansion = _expansion(data)
+    expansion = _make_expansion(data)
 
     def replacement(found: re.Match[bytes]) -> bytes:
         before, ident = found[1], found[2]
@@ -218,7 +239,7 @@ def _expanded_in_stream(data: bytes) -> bytes:
     return _STREAM.sub(replacement, data)
 
 
-def _expansion(data: bytes) -> bytes:
+def _make_expansion(data: bytes) -> bytes:
     digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
     digest.update(data)
     return b"$Id: %b $" % digest.hexdigest().encode()
@@ -236,25 +257,3 @@ def _is_binary(data: bytes) -> bool:
 
 def _has_crlf(blob: bytes | None) -> bool:
     return blob is not None and b"\r\n" in blob and not _is_binary(blob)
-
-
-_POINTER = re.compile(
-    rb"version https://git-lfs\.github\.com/spec/v1\n(?:[a-z0-9.-]+ [^\n]*\n)*oid sha256:[0-9a-f]{64}\n"
-    rb"size [0-9]+\n"
-)
-_LONGEST = 1024  # bytes of a pointer
-
-
-def is_lfs_pointer(data: bytes) -> bool:
-    """Tell whether a file's content is a pointer, as it is where no `git lfs pull` has run."""
-    return len(data) < _LONGEST and _POINTER.fullmatch(data) is not None
-
-
-def lfs_pointer(file: Path | bytes, size: int) -> bytes:
-    """Return the pointer that stands in a commit for the content of `file`."""
-    with open(file, "rb", buffering=0) as content:
-        digest = hashlib.file_digest(content, "sha256")
-    return b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n" % (
-        digest.hexdigest().encode(),
-        size,
-    )

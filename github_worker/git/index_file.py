@@ -59,8 +59,8 @@ class Entry(NamedTuple):
         """
         changed, changed_ns, modified, modified_ns, _, inode, *_, size = _STAT.unpack(self.stats)
         return (
-            (changed, changed_ns) == _split(status.st_ctime_ns)
-            and (modified, modified_ns) == _split(status.st_mtime_ns)
+            (changed, changed_ns) == _split_time(status.st_ctime_ns)
+            and (modified, modified_ns) == _split_time(status.st_mtime_ns)
             and (inode, size) == (status.st_ino & _MASK, status.st_size & _MASK)
             and modified * _NANO + modified_ns < written
         )
@@ -69,12 +69,12 @@ class Entry(NamedTuple):
 def entries(data: bytes | bytearray) -> Iterator[Entry]:
     """Yield the entries of an index; raise UnsupportedRepository where it is none."""
     try:
-        yield from _entries(data)
+        yield from _parse_entries(data)
     except (error, ValueError, IndexError) as broken:
         raise UnsupportedRepository(f"The repository's index cannot be read: {broken}") from None
 
 
-def _entries(data: bytes | bytearray) -> Iterator[Entry]:
+def _parse_entries(data: bytes | bytearray) -> Iterator[Entry]:
     signature, version, count = _HEADER.unpack_from(data)
     if signature != b"DIRC" or version not in (2, 3, 4):
         raise ValueError("no index")
@@ -86,7 +86,7 @@ def _entries(data: bytes | bytearray) -> Iterator[Entry]:
             (more,) = _WORD.unpack_from(data, name)
             name += _WORD.size
         if version == 4:
-            dropped, name = _offset(data, name)
+            dropped, name = _read_offset(data, name)
             end = data.index(0, name)
             path = path[: len(path) - dropped] + bytes(data[name:end])
             after = end + 1
@@ -153,10 +153,10 @@ def _stats(status: os.stat_result, mode: int) -> tuple[int, ...]:
     # libgit2 takes the first of these for the device.
     fields = (status.st_rdev, status.st_ino, mode, status.st_uid, status.st_gid, status.st_size)
     numbers = tuple(field & _MASK for field in fields)
-    return (*_split(status.st_ctime_ns), *_split(status.st_mtime_ns), *numbers)
+    return (*_split_time(status.st_ctime_ns), *_split_time(status.st_mtime_ns), *numbers)
 
 
-def _split(nanoseconds: int) -> tuple[int, int]:
+def _split_time(nanoseconds: int) -> tuple[int, int]:
     seconds, rest = divmod(nanoseconds, _NANO)
     return seconds & _MASK, rest
 
@@ -166,7 +166,7 @@ def _no_stats(_: os.stat_result, mode: int) -> tuple[int, ...]:
     return (0, 0, _MASK, 0, 0, 0, mode, 0, 0, 0)
 
 
-def _offset(data: bytes | bytearray, at: int) -> tuple[int, int]:
+def _read_offset(data: bytes | bytearray, at: int) -> tuple[int, int]:
     """Return how many bytes of the last path are dropped (as in an OFS_DELTA), and where the rest begins."""
     value = data[at] & 0x7F
     while data[at] & 0x80:

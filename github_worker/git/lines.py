@@ -41,7 +41,7 @@ _ONE, _OTHER, _BOTH = 1, 2, 0
 
 
 class _Hunk(Struct):
-    """Where a side, or both, changed the base: the lines in the one version and in the other."""
+    """Lines that a side, or both, changed in the base, in the one version and in the other."""
 
     side: int
     start: int

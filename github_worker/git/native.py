@@ -52,7 +52,7 @@ _AUTHENTICATION = re.compile(
 _DENIED = re.compile(r"permission|denied|not authorized|write access|protected|scope", re.IGNORECASE)
 _SILENT = re.compile(r"timed out", re.IGNORECASE)
 _NOT_SMART = "it does not answer as one over smart HTTP, and the dumb protocol is not supported"
-# What a git server is for good, by libgit2's words for it.
+# Failings of a git server that stay, by libgit2's words for them.
 _UNSUPPORTED = {
     "unknown remote object format": "its repository names objects by SHA-256, which is not supported",
     "invalid content-type": _NOT_SMART,
@@ -151,16 +151,16 @@ def check_out(
 
 def set_status(index: pygit2.Index, path: bytes, status: os.stat_result) -> None:
     """Let an entry remember the file that it was made of, so that nobody hashes it again."""
-    entry = _entry(index, path)
+    entry = _find_entry(index, path)
     for time, moment in ((entry.ctime, status.st_ctime_ns), (entry.mtime, status.st_mtime_ns)):
-        time.seconds, time.nanoseconds = _signed(moment // _NANO), moment % _NANO
+        time.seconds, time.nanoseconds = _to_signed(moment // _NANO), moment % _NANO
     entry.dev, entry.ino = status.st_rdev & _MASK, status.st_ino & _MASK
     entry.uid, entry.gid, entry.file_size = status.st_uid, status.st_gid, status.st_size & _MASK
 
 
 def skip_worktree(index: pygit2.Index, path: bytes) -> None:
     """Mark an entry as one whose file is not in the worktree."""
-    _entry(index, path).flags_extended |= _SKIP_WORKTREE
+    _find_entry(index, path).flags_extended |= _SKIP_WORKTREE
 
 
 def blob_id(data: bytes) -> bytes:
@@ -222,7 +222,9 @@ def explain_damage(error: Exception) -> JobError | None:
     if is_disk_full(message):
         return no_room()
     if "invalid path" in message or os.strerror(errno.ENAMETOOLONG) in message:
-        return UnsupportedRepository(f"The repository has a path that no checkout can make: {_path(message)}")
+        return UnsupportedRepository(
+            f"The repository has a path that no checkout can make: {_extract_path(message)}"
+        )
     if "unsupported" in message:
         return UnsupportedRepository(f"The repository cannot be worked in: {message}")
     return SessionCorrupt(f"The session's repository is damaged: {message}")
@@ -246,11 +248,11 @@ def _open_no_follow(path: str, flags: int) -> int:
     return os.open(path, flags & ~os.O_CREAT | os.O_NOFOLLOW)
 
 
-def _entry(index: pygit2.Index, path: bytes) -> Any:
+def _find_entry(index: pygit2.Index, path: bytes) -> Any:
     return C.git_index_get_bypath(index._index, path, 0)
 
 
-def _signed(seconds: int) -> int:
+def _to_signed(seconds: int) -> int:
     seconds &= _MASK
     return seconds - 2**32 if seconds >= 2**31 else seconds
 
@@ -269,10 +271,10 @@ def _decipher(message: str) -> JobError:
     for words, meaning in _UNSUPPORTED.items():
         if words in message:
             return UnsupportedRepository(f"The git server cannot be worked with: {meaning} ({message})")
-    return _kind(message)(f"The git server: {message}")
+    return _classify(message)(f"The git server: {message}")
 
 
-def _kind(message: str) -> type[JobError]:
+def _classify(message: str) -> type[JobError]:
     if status := _STATUS.search(message):
         faltered = RemoteFaltered if status[1].startswith("5") else RemoteUnavailable
         return _STATUS_ERRORS.get(status[1], faltered)
@@ -281,7 +283,7 @@ def _kind(message: str) -> type[JobError]:
     return RemoteUnavailable if _SILENT.search(message) else RemoteFaltered
 
 
-def _path(message: str) -> str:
+def _extract_path(message: str) -> str:
     match = _PATH.search(message)
     path = (match[1] or match[2]) if match else message
     return path if len(path) <= _SHOWN else f"{path[:_SHOWN]}…"

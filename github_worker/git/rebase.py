@@ -1,4 +1,4 @@
-"""The branch's own commits made again where the remote moved on: the tree of `git pull --rebase`, or none."""
+"""Rebasing: the branch's commits are made again on the remote's, with the trees of `git pull --rebase`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ _NO_RENAMES = MergeFlag(0)
 _BINARY_START = 8000  # a NUL within as many bytes makes a file binary
 _DRIVER = b"merge"  # the attribute that says how a file is merged
 _SHOWN = 10
+_SPACES = b" \t\r\n"
+_NO_COMMIT = "0" * 40
+_Patch = tuple[object, ...]
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_BLANK_LINES = re.compile(rb"\A(?:[ \t\n\v\f\r]*\n)*")
 
 
 def replay(repository: Repository, branch: str, onto: str) -> str:
@@ -30,26 +35,11 @@ def replay(repository: Repository, branch: str, onto: str) -> str:
     Raises PushConflict, with nothing moved, where git would, and where what git does is not certain.
     """
     tip = onto
-    for commit in missing_commits(repository, branch, onto):
+    for commit in _list_missing(repository, branch, onto):
         tip = _pick(repository, commit, tip)
     check_out(repository, tip)
     repository.set_branch(branch, tip, "rebase: finished")
     return tip
-
-
-def _pick(repository: Repository, commit: pygit2.Commit, onto: str) -> str:
-    """Make a commit again on top of `onto`; one that changes nothing any more is left out."""
-    base, head = parent_tree(repository, commit), repository.tree(onto)
-    if commit.tree.id == base.id:
-        tree = head.id
-    else:
-        tree = _Merge(repository, base, head, commit.tree).tree()
-        if tree == head.id:
-            return onto
-    who = repository.committer.signature()
-    committer = b"%s <%s> %d +0000" % (who.raw_name, who.raw_email, who.time)
-    made = copy(commit.read_raw(), str(tree), onto, committer)
-    return str(repository.libgit2.write(ObjectType.COMMIT, made))
 
 
 class _Merge:
@@ -66,7 +56,7 @@ class _Merge:
 
     def tree(self) -> pygit2.Oid:
         """Return the merged tree; raise PushConflict where there is none or it is not certain."""
-        remote, local = (_change(*pair) for pair in zip(self._edits, self._trees[1:], strict=True))
+        remote, local = (_to_change(*pair) for pair in zip(self._edits, self._trees[1:], strict=True))
         decided = plan(remote, local, Similarity(self._blob).compare)
         if decided.clashes:
             raise _conflict("Files were moved, deleted or replaced on both sides", decided.clashes)
@@ -77,12 +67,12 @@ class _Merge:
     def _follow(self, remote_moves: dict[str, str], local_moves: dict[str, str]) -> None:
         """Let all three trees have the files that one side moved where it has them."""
         base, remote, local = self._trees
-        base = self._moved(base, remote_moves | local_moves)
-        remote, local = self._moved(remote, local_moves), self._moved(local, remote_moves)
+        base = self._move(base, remote_moves | local_moves)
+        remote, local = self._move(remote, local_moves), self._move(local, remote_moves)
         self._trees = [base, remote, local]
         self._edits = _edits(base, remote), _edits(base, local)
 
-    def _moved(self, tree: pygit2.Tree, moves: dict[str, str]) -> pygit2.Tree:
+    def _move(self, tree: pygit2.Tree, moves: dict[str, str]) -> pygit2.Tree:
         """Return a tree with files moved, those of them that it has."""
         index = pygit2.Index()
         index.read_tree(tree)
@@ -99,24 +89,24 @@ class _Merge:
     def _merge(self) -> pygit2.Oid:
         base, remote, local = (tree.id for tree in self._trees)
         merged = self._libgit2.merge_trees(base, remote, local, flags=_NO_RENAMES)
-        for entry in self._texts():
+        for entry in self._merge_files():
             if merged.conflicts and entry.path in merged.conflicts:
                 del merged.conflicts[entry.path]
             merged.add(entry)
         if merged.conflicts:
-            raise _conflict("The remote changed the same lines", _paths(merged))
+            raise _conflict("The remote changed the same lines", _list_conflicts(merged))
         return merged.write_tree(self._libgit2)
 
-    def _texts(self) -> Iterator[pygit2.IndexEntry]:
+    def _merge_files(self) -> Iterator[pygit2.IndexEntry]:
         """Yield what becomes of the files that both sides changed, each in its way."""
         ones, others = self._edits
         both = [path for path in ones.keys() & others.keys() if ones[path].new != others[path].new]
         for path in both:
             old, one, other = ones[path].old, ones[path].new, others[path].new
             if one is not None and other is not None and one.kind == other.kind == REGULAR:
-                yield self._merged_file(path, old, one, other)
+                yield self._merge_file(path, old, one, other)
 
-    def _merged_file(self, path: str, old: File | None, one: File, other: File) -> pygit2.IndexEntry:
+    def _merge_file(self, path: str, old: File | None, one: File, other: File) -> pygit2.IndexEntry:
         """Merge a file's permissions and its text; what was no file before counts as an empty one."""
         mode = three_way(old.mode if old else 0, one.mode, other.mode)
         if mode is None:
@@ -124,11 +114,11 @@ class _Merge:
         oid = three_way(old.id if old else "", one.id, other.id)
         if oid is None:
             base = self._blob(old.id) if old and old.kind == REGULAR else b""
-            text = self._merged_text(path, base, self._blob(one.id), self._blob(other.id))
+            text = self._merge_text(path, base, self._blob(one.id), self._blob(other.id))
             oid = str(self._libgit2.create_blob(text))
         return pygit2.IndexEntry(path, pygit2.Oid(hex=oid), FileMode(mode))
 
-    def _merged_text(self, path: str, *texts: bytes) -> bytes:
+    def _merge_text(self, path: str, *texts: bytes) -> bytes:
         rules = self._repository.rules
         attributes = Attributes(
             self._attribute_file, rules.attributes, ignore_case=rules.ignore_case, names=frozenset({_DRIVER})
@@ -151,23 +141,38 @@ class _Merge:
         return self._blob(str(tree[path].id)) if is_file else None
 
 
-def _change(edits: dict[str, Edit], tree: pygit2.Tree) -> Change:
+def _pick(repository: Repository, commit: pygit2.Commit, onto: str) -> str:
+    """Make a commit again on top of `onto`; one that changes nothing any more is left out."""
+    base, head = _parent_tree(repository, commit), repository.tree(onto)
+    if commit.tree.id == base.id:
+        tree = head.id
+    else:
+        tree = _Merge(repository, base, head, commit.tree).tree()
+        if tree == head.id:
+            return onto
+    who = repository.committer.signature()
+    committer = b"%s <%s> %d +0000" % (who.raw_name, who.raw_email, who.time)
+    made = _copy_commit(commit.read_raw(), str(tree), onto, committer)
+    return str(repository.libgit2.write(ObjectType.COMMIT, made))
+
+
+def _to_change(edits: dict[str, Edit], tree: pygit2.Tree) -> Change:
     return Change(edits, lambda path: path in tree and tree[path].filemode == FileMode.TREE)
 
 
 def _edits(base: pygit2.Tree, side: pygit2.Tree) -> dict[str, Edit]:
     deltas = base.diff_to_tree(side, flags=_FLAGS).deltas
     return {
-        os.fsdecode(delta.new_file.raw_path): Edit(_file(delta.old_file), _file(delta.new_file))
+        os.fsdecode(delta.new_file.raw_path): Edit(_to_file(delta.old_file), _to_file(delta.new_file))
         for delta in deltas
     }
 
 
-def _file(side: pygit2.DiffFile) -> File | None:
+def _to_file(side: pygit2.DiffFile) -> File | None:
     return None if side.mode == FileMode.UNREADABLE else File(str(side.id), int(side.mode))
 
 
-def _paths(merged: pygit2.Index) -> set[str]:
+def _list_conflicts(merged: pygit2.Index) -> set[str]:
     return {side.path for sides in merged.conflicts or () for side in sides if side is not None}
 
 
@@ -176,13 +181,7 @@ def _conflict(what: str, paths: set[str] | frozenset[str]) -> PushConflict:
     return PushConflict(f"{what}: {first}{' …' if len(paths) > _SHOWN else ''}")
 
 
-_SPACES = b" \t\r\n"
-_NO_COMMIT = "0" * 40
-
-Patch = tuple[object, ...]
-
-
-def missing_commits(repository: Repository, branch: str, onto: str) -> list[pygit2.Commit]:
+def _list_missing(repository: Repository, branch: str, onto: str) -> list[pygit2.Commit]:
     """Return the branch's commits to put on top of `onto`, oldest first.
 
     Merges are left out, what they merged is not; so is what `onto` has as a commit of its own that changes
@@ -191,13 +190,13 @@ def missing_commits(repository: Repository, branch: str, onto: str) -> list[pygi
     tip = repository.tip(branch)
     if tip is None:
         return []
-    since = _fork_point(repository, branch, tip, onto) or onto
+    since = _find_fork_point(repository, branch, tip, onto) or onto
     commits = list(_walk(repository, tip, since))
-    applied = _applied(repository, commits, _walk(repository, since, tip))
+    applied = _find_applied(repository, commits, _walk(repository, since, tip))
     return [commit for commit in commits if commit.id not in applied]
 
 
-def parent_tree(repository: Repository, commit: pygit2.Commit) -> pygit2.Tree:
+def _parent_tree(repository: Repository, commit: pygit2.Commit) -> pygit2.Tree:
     """Return the tree that a commit changed, an empty one for the first."""
     return commit.parents[0].tree if commit.parents else repository.tree(None)
 
@@ -208,20 +207,20 @@ def _walk(repository: Repository, tip: str, hidden: str) -> Iterator[pygit2.Comm
     return (commit for commit in walker if len(commit.parent_ids) < 2)
 
 
-def _fork_point(repository: Repository, branch: str, tip: str, onto: str) -> str | None:
+def _find_fork_point(repository: Repository, branch: str, tip: str, onto: str) -> str | None:
     """Return where the branch left the remote's one, if that has dropped the commit since.
 
     The reference log knows what the remote's branch was at; its last entry is the fetch of `onto`.
     """
-    seen = [oid for oid in _history(repository, branch, onto) if oid in repository.libgit2]
+    seen = [oid for oid in _read_history(repository, branch, onto) if oid in repository.libgit2]
     if not seen:
         return None
     base = repository.libgit2.merge_base_many([tip, *seen])
-    set_branch = None if base is None else str(base)
-    return set_branch if set_branch in seen and not repository.is_ancestor(set_branch, onto) else None
+    point = None if base is None else str(base)
+    return point if point in seen and not repository.is_ancestor(point, onto) else None
 
 
-def _history(repository: Repository, branch: str, onto: str) -> list[str]:
+def _read_history(repository: Repository, branch: str, onto: str) -> list[str]:
     """Return what the remote's branch was at before `onto` was fetched."""
     reference = repository.libgit2.references.get(f"refs/remotes/origin/{branch}")
     log = list(reference.log()) if reference else []
@@ -232,66 +231,62 @@ def _history(repository: Repository, branch: str, onto: str) -> list[str]:
     return [oid for oid in dict.fromkeys(oids) if oid != _NO_COMMIT]
 
 
-def _applied(
+def _find_applied(
     repository: Repository, commits: list[pygit2.Commit], others: Iterator[pygit2.Commit]
 ) -> set[pygit2.Oid]:
     """Return the commits whose change is that of one of the others, apart from spaces and line numbers."""
-    diffs = [(commit.id, _diff(repository, commit)) for commit in commits]
-    waiting = [(oid, diff, _names(diff)) for oid, diff in diffs if len(diff)]
+    diffs = [(commit.id, _diff_commit(repository, commit)) for commit in commits]
+    waiting = [(oid, diff, _sketch(diff)) for oid, diff in diffs if len(diff)]
     sizes = {len(diff) for _, diff, _ in waiting}
     found: set[pygit2.Oid] = set()
     for other in others if waiting else ():
-        diff = _diff(repository, other)
-        if len(diff) in sizes and (alike := [one for one in waiting if one[2] == _names(diff)]):
-            patches = _patches(diff)
-            found |= {oid for oid, one, _ in alike if _patches(one) == patches}
+        diff = _diff_commit(repository, other)
+        if len(diff) in sizes and (alike := [one for one in waiting if one[2] == _sketch(diff)]):
+            patches = _identify(diff)
+            found |= {oid for oid, one, _ in alike if _identify(one) == patches}
     return found
 
 
-def _diff(repository: Repository, commit: pygit2.Commit) -> pygit2.Diff:
-    return parent_tree(repository, commit).diff_to_tree(commit.tree)
+def _diff_commit(repository: Repository, commit: pygit2.Commit) -> pygit2.Diff:
+    return _parent_tree(repository, commit).diff_to_tree(commit.tree)
 
 
-def _names(diff: pygit2.Diff) -> list[Patch]:
+def _sketch(diff: pygit2.Diff) -> list[_Patch]:
     return [
-        (_squeezed(delta.new_file.raw_path), int(delta.old_file.mode), int(delta.new_file.mode))
+        (_squeeze(delta.new_file.raw_path), int(delta.old_file.mode), int(delta.new_file.mode))
         for delta in diff.deltas
     ]
 
 
-def _patches(diff: pygit2.Diff) -> list[Patch]:
+def _identify(diff: pygit2.Diff) -> list[_Patch]:
     """Return what identifies a change, as patch-ids.c and `diff_get_patch_id` do: lines without spaces."""
-    return [_identity(patch) for patch in diff if patch is not None]
+    return [_identify_patch(patch) for patch in diff if patch is not None]
 
 
-def _identity(patch: pygit2.Patch) -> Patch:
+def _identify_patch(patch: pygit2.Patch) -> _Patch:
     delta = patch.delta
     if delta.is_binary:
         return delta.old_file.id, delta.new_file.id
     lines = (line for hunk in patch.hunks for line in hunk.lines if line.origin in " +-")
-    return (_squeezed(b"".join(line.origin.encode() + line.raw_content for line in lines)),)
+    return (_squeeze(b"".join(line.origin.encode() + line.raw_content for line in lines)),)
 
 
-def _squeezed(text: bytes) -> bytes:
+def _squeeze(text: bytes) -> bytes:
     return text.translate(None, _SPACES)
 
 
-_NOT_UTF8 = re.compile("[\udc80-\udcff]")
-_BLANK_LINES = re.compile(rb"\A(?:[ \t\n\v\f\r]*\n)*")
-
-
-def copy(raw: bytes, tree: str, parent: str, committer: bytes) -> bytes:
+def _copy_commit(raw: bytes, tree: str, parent: str, committer: bytes) -> bytes:
     """Return the object that has the author and the message of the commit `raw`, in UTF-8.
 
     Signatures and other headers are of the old commit and stay behind, as do blank lines before the message.
     """
-    header, _, message = _utf8(raw).partition(b"\n\n")
+    header, _, message = _to_utf8(raw).partition(b"\n\n")
     author = next(line for line in header.split(b"\n") if line.startswith(b"author "))
     head = [f"tree {tree}".encode(), f"parent {parent}".encode(), author, b"committer " + committer, b"", b""]
     return b"\n".join(head) + _BLANK_LINES.sub(b"", message.partition(b"\0")[0])
 
 
-def _utf8(raw: bytes) -> bytes:
+def _to_utf8(raw: bytes) -> bytes:
     """Convert from the encoding that the commit names; what is not UTF-8 then is taken for Latin-1."""
     encoding = re.search(rb"^encoding (.+)$", raw.partition(b"\n\n")[0], re.MULTILINE)
     try:

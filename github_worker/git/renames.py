@@ -33,6 +33,10 @@ _BUCKETS = 107_927
 _WORD = 0xFFFFFFFF
 _COMPARISONS = 2_000  # after that many, and for larger files, the answer is "perhaps"
 _BYTES = 256 * 1024
+_EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # the empty file, which git never takes for renamed
+_KIND = 0o170000
+REGULAR = 0o100000
+T = TypeVar("T")
 
 
 class Likeness(Struct, frozen=True):
@@ -44,6 +48,7 @@ class Likeness(Struct, frozen=True):
 
 _PERHAPS = Likeness(0, MOST)
 _DIFFERENT = Likeness(0, 0)
+Compare = Callable[[str, str], Likeness]
 
 
 class Similarity:
@@ -80,38 +85,7 @@ class Similarity:
     def _count(self, blob: str, way: tuple[bool, bool]) -> Counter[int]:
         text, end = way
         content = self._read(blob)
-        return _buckets(content.replace(b"\r\n", b"\n") if text else content, end)
-
-
-def _buckets(content: bytes, end: bool) -> Counter[int]:
-    """Count the bytes of a file's chunks by their hashes, as `hash_chars` of diffcore-delta.c does."""
-    counts: Counter[int] = Counter()
-    for line in _lines(content):
-        for start in range(0, len(line), _CHUNK):
-            chunk = line[start : start + _CHUNK]
-            if end or len(chunk) == _CHUNK or chunk.endswith(b"\n"):
-                counts[_hash(chunk)] += len(chunk)
-    return counts
-
-
-def _lines(content: bytes) -> list[bytes]:
-    *lines, last = content.split(b"\n")
-    return [line + b"\n" for line in lines] + [last]
-
-
-def _hash(chunk: bytes) -> int:
-    one = two = 0
-    for byte in chunk:
-        one, two = (((one << 7) & _WORD) ^ (two >> 25)) + byte & _WORD, ((two << 7) & _WORD) ^ (one >> 25)
-    return (one + two * 0x61 & _WORD) % _BUCKETS
-
-
-_EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # the empty file, which git never takes for renamed
-_KIND = 0o170000
-REGULAR = 0o100000
-
-T = TypeVar("T")
-Compare = Callable[[str, str], Likeness]
+        return _count_chunks(content.replace(b"\r\n", b"\n") if text else content, end)
 
 
 class File(Struct, frozen=True):
@@ -127,14 +101,14 @@ class File(Struct, frozen=True):
 
 
 class Edit(Struct, frozen=True):
-    """What one side did to a path; None is no file there."""
+    """A path as it was and as one side made it; None is no file there."""
 
     old: File | None
     new: File | None
 
 
 class Change(Struct, frozen=True):
-    """What one side did to the tree, by path, and what tells whether it still has a folder."""
+    """The edits of one side by path, and a test of whether its tree still has a folder."""
 
     edits: Mapping[str, Edit]
     has_folder: Callable[[str], bool]
@@ -158,7 +132,7 @@ def three_way(base: T, one: T, other: T) -> T | None:
 def plan(remote: Change, local: Change, compare: Compare) -> Plan:
     """Decide how to merge what two sides did to one tree."""
     sides = _Side(remote, compare), _Side(local, compare)
-    clashes = set(_mixed(*sides))
+    clashes = set(_find_mixed(*sides))
     moves: list[dict[str, str]] = []
     for side, other in (sides, sides[::-1]):
         moves.append({})
@@ -168,7 +142,7 @@ def plan(remote: Change, local: Change, compare: Compare) -> Plan:
                 clashes.add(path)
             elif target is not None:
                 moves[-1][path] = target
-        clashes |= set(_astray(side, other))
+        clashes |= set(_find_astray(side, other))
     return Plan(moves[0], moves[1], frozenset(clashes))
 
 
@@ -176,49 +150,8 @@ class _Clash:
     """A file of which it is not certain what git would make."""
 
 
-def _follow(path: str, side: _Side, other: _Side) -> str | _Clash | None:
-    """Return where `side` moved a file that the other side changed, or None if nowhere."""
-    edit = other.edits[path]
-    if edit.new is not None and edit.old is not None and edit.new.kind != edit.old.kind:
-        return _Clash()  # case 3
-    if edit.new is None:
-        return _follow_both(path, side, other)
-    if not side.may_be(path):
-        return None  # case 2, for the merge to find
-    return side.surely(path) or _Clash()
-
-
-def _follow_both(path: str, side: _Side, other: _Side) -> str | _Clash | None:
-    """Do the same for a file that both sides deleted: case 4."""
-    if not side.may_be(path) and not other.may_be(path):
-        return None
-    target = side.surely(path)
-    return target if target is not None and target == other.surely(path) else _Clash()
-
-
-def _astray(side: _Side, other: _Side) -> Iterator[str]:
-    """Yield what the other side adds to folders that `side` may have moved: case 5."""
-    may_have_moved = cache(lambda folder: any(map(side.may_be, side.emptied(folder))))
-    for path in other.new:
-        if any(map(may_have_moved, _folders(path))):
-            yield path
-
-
-def _mixed(one: _Side, other: _Side) -> Iterator[str]:
-    """Yield the files that one side adds where the other one adds a folder: case 6."""
-    for side, against in ((one, other), (other, one)):
-        for path in side.new:
-            yield from (folder for folder in _folders(path) if folder in against.new)
-
-
-def _folders(path: str) -> Iterator[str]:
-    """Yield the folders above a path, the nearest first."""
-    while path := path.rpartition("/")[0]:
-        yield path
-
-
 class _Side:
-    """What one side did to the tree, and where the files that it deleted may be now."""
+    """One side of a merge: its edits, and where the files that it deleted may be now."""
 
     def __init__(self, change: Change, compare: Compare) -> None:
         self.edits = edits = change.edits
@@ -274,11 +207,11 @@ class _Side:
 
     def _score(self, old: File, new: File) -> Likeness:
         if _EMPTY in {old.id, new.id}:
-            return Likeness(0, 0)
+            return _DIFFERENT
         if _content(old) == _content(new):
             return Likeness(RENAMED * 2, RENAMED * 2)
         if old.kind != REGULAR or new.kind != REGULAR:
-            return Likeness(0, 0)
+            return _DIFFERENT
         return self._compare(old.id, new.id)
 
     @cached_property
@@ -325,6 +258,70 @@ class _Side:
     @cached_property
     def _target_names(self) -> Counter[str]:
         return Counter(map(_name, self._open_targets))
+
+
+def _count_chunks(content: bytes, end: bool) -> Counter[int]:
+    """Count the bytes of a file's chunks by their hashes, as `hash_chars` of diffcore-delta.c does."""
+    counts: Counter[int] = Counter()
+    for line in _split_lines(content):
+        for start in range(0, len(line), _CHUNK):
+            chunk = line[start : start + _CHUNK]
+            if end or len(chunk) == _CHUNK or chunk.endswith(b"\n"):
+                counts[_hash(chunk)] += len(chunk)
+    return counts
+
+
+def _split_lines(content: bytes) -> list[bytes]:
+    *lines, last = content.split(b"\n")
+    return [line + b"\n" for line in lines] + [last]
+
+
+def _hash(chunk: bytes) -> int:
+    one = two = 0
+    for byte in chunk:
+        one, two = (((one << 7) & _WORD) ^ (two >> 25)) + byte & _WORD, ((two << 7) & _WORD) ^ (one >> 25)
+    return (one + two * 0x61 & _WORD) % _BUCKETS
+
+
+def _follow(path: str, side: _Side, other: _Side) -> str | _Clash | None:
+    """Return where `side` moved a file that the other side changed, or None if nowhere."""
+    edit = other.edits[path]
+    if edit.new is not None and edit.old is not None and edit.new.kind != edit.old.kind:
+        return _Clash()  # case 3
+    if edit.new is None:
+        return _follow_both(path, side, other)
+    if not side.may_be(path):
+        return None  # case 2, for the merge to find
+    return side.surely(path) or _Clash()
+
+
+def _follow_both(path: str, side: _Side, other: _Side) -> str | _Clash | None:
+    """Do the same for a file that both sides deleted: case 4."""
+    if not side.may_be(path) and not other.may_be(path):
+        return None
+    target = side.surely(path)
+    return target if target is not None and target == other.surely(path) else _Clash()
+
+
+def _find_astray(side: _Side, other: _Side) -> Iterator[str]:
+    """Yield what the other side adds to folders that `side` may have moved: case 5."""
+    may_have_moved = cache(lambda folder: any(map(side.may_be, side.emptied(folder))))
+    for path in other.new:
+        if any(map(may_have_moved, _folders(path))):
+            yield path
+
+
+def _find_mixed(one: _Side, other: _Side) -> Iterator[str]:
+    """Yield the files that one side adds where the other one adds a folder: case 6."""
+    for side, against in ((one, other), (other, one)):
+        for path in side.new:
+            yield from (folder for folder in _folders(path) if folder in against.new)
+
+
+def _folders(path: str) -> Iterator[str]:
+    """Yield the folders above a path, the nearest first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _content(file: File) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""The session's repository: what is on its branch, and what moves it."""
+"""The session's repository: its branches and commits, and the refs that a job moves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNFINISHED = {
 
 
 class Person(Struct, frozen=True):
-    """Who a commit is by."""
+    """The name and address that a commit is by."""
 
     name: str
     email: str

@@ -19,7 +19,7 @@ from pygit2.enums import FileMode
 from github_worker.errors import FileTooLarge, UnsupportedRepository
 from github_worker.git import index_file, native
 from github_worker.git.attributes import Attributes, Value
-from github_worker.git.conversion import CannotConvert, conversion, is_lfs_pointer, lfs_pointer
+from github_worker.git.conversion import CannotConvert, choose_conversion, is_lfs_pointer, lfs_pointer
 from github_worker.git.index_file import Entry
 from github_worker.git.native import blob_id, read_file
 from github_worker.git.patterns import IgnoreRules, folders_above
@@ -132,7 +132,7 @@ class Worktree:
             is_replaced = self._is_replaced(entry.path)
             if entry.skips_worktree and change.oid is None and not is_replaced:
                 continue
-            if is_replaced or self._rules.sparse.holds(entry.path):
+            if is_replaced or self._rules.sparse.includes(entry.path):
                 yield change
             else:
                 self.left_out.append((entry.path, _OUTSIDE))
@@ -140,7 +140,7 @@ class Worktree:
     def _is_replaced(self, path: bytes) -> bool:
         """Tell whether a new file stands in the place of a folder above a path."""
         files = [folder for folder in folders_above(path) if self._status(folder) is not None]
-        return any(self._rules.sparse.holds(file) and self._is_new(file) for file in files)
+        return any(self._rules.sparse.includes(file) and self._is_new(file) for file in files)
 
     def remember_unchanged(self) -> None:
         """Write the status of the files that were read and found unchanged into the index."""
@@ -204,7 +204,7 @@ class Worktree:
     ) -> bytes:
         """Convert a file's content to its blob's; raise UnsupportedRepository where git would refuse."""
         rules = self._rules
-        change = conversion(attributes, autocrlf=rules.autocrlf, eol=rules.eol)
+        change = choose_conversion(attributes, autocrlf=rules.autocrlf, eol=rules.eol)
         if change.is_identity:
             return data
         try:
@@ -293,7 +293,7 @@ class Worktree:
                 if not self._ignore_rules.ignores(path, is_folder=True):
                     yield from self._find_untracked(path)
             elif (entry.is_file(follow_symlinks=False) or entry.is_symlink()) and self._is_new(path):
-                if self._rules.sparse.holds(path):
+                if self._rules.sparse.includes(path):
                     yield path
                 else:
                     self.left_out.append((path, _OUTSIDE))

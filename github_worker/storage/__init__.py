@@ -1,9 +1,9 @@
-"""What a session store does, whatever stands behind it."""
+"""The stores of sessions: what every one of them does, and the choice of the one that is configured."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from github_worker.errors import GitHubWorkerError
 from github_worker.settings import Settings
+
+_WHOLE = 16 * 1024 * 1024  # bytes at most that are held in memory, to be sent in one request
 
 
 class SessionChanged(GitHubWorkerError):
@@ -39,11 +41,9 @@ class Store(Protocol):
         """
 
 
-# What is imported inside costs tens of milliseconds, and a worker imports it after its port is open.
-
-
 def store_for(settings: Settings) -> Store:
     """Open the store that is configured, or a private folder under TMP_DIR; raise ConfigurationError."""
+    # These imports cost tens of milliseconds, and a worker does them after its port is open.
     if settings.storage_worker_url is not None:
         from github_worker.storage.storage_worker import StorageWorkerStore  # noqa: PLC0415
 
@@ -55,23 +55,21 @@ def store_for(settings: Settings) -> Store:
     return ObjectStore.in_folder(settings.tmp_dir / "github-worker-sessions")
 
 
-WHOLE = 16 * 1024 * 1024  # bytes at most that are held in memory, to be sent in one request
-
-
-def take(chunks: Iterator[bytes]) -> tuple[deque[bytes], bool]:
-    """Return the first chunks, and whether they are all, at most `WHOLE` bytes."""
+def read_ahead(chunks: Iterator[bytes]) -> tuple[deque[bytes], bool]:
+    """Return the first chunks, and whether they are all: the archive is small enough for one request."""
     first: deque[bytes] = deque()
     size = 0
     for chunk in chunks:
         first.append(chunk)
         size += len(chunk)
-        if size > WHOLE:
+        if size > _WHOLE:
             return first, False
     return first, True
 
 
-def chained(first: deque[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield `first`, emptying it, and then `rest`."""
+def follow_up(first: deque[bytes], rest: Iterator[bytes], check: Callable[[], None]) -> Iterator[bytes]:
+    """Yield `first`, emptying it, and then `rest`; `check` is called at the end, and aborts by raising."""
     while first:
         yield first.popleft()
     yield from rest
+    check()

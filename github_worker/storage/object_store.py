@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 import obstore
@@ -19,163 +21,27 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import LocalStore
+from obstore.store import LocalStore, from_url
 
 from github_worker.errors import ConfigurationError, StorageUnavailable
 from github_worker.redaction import Secret, scrub
-from github_worker.storage import Download, SessionChanged, chained, take
+from github_worker.storage import Download, SessionChanged, follow_up, read_ahead
 
 if TYPE_CHECKING:
+    from collections import deque
+
     from obstore import GetResult, ObjectMeta, PutMode
-    from obstore.store import ObjectStore as Backend
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-
-from obstore.store import from_url
-
-if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
     from obstore.store import ObjectStore as Backend
 
 _PART = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 2
 _READ = 1024 * 1024
-
-
-class ObjectStore:
-    """Keeps each session as the object `<sessionId>/session.tar.gz` of a bucket, container or folder."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    @classmethod
-    def at(cls, url: str, options: Mapping[str, Secret | str], timeout: float) -> ObjectStore:
-        """Open `s3://bucket[/prefix]`, `gs://`, `az://` or `file:///folder`; raise ConfigurationError.
-
-        `options` are the cloud's environment variables in lower case, `timeout` is in seconds without a byte.
-        """
-        try:
-            return cls(backend_at(url, options, timeout))
-        except (BaseError, OSError, ValueError) as error:
-            raise ConfigurationError(f"STORAGE_URL cannot be used: {_sentence(error)}") from None
-
-    @classmethod
-    def in_folder(cls, folder: Path) -> ObjectStore:
-        """Open a folder that is this user's alone, and make it where there is none."""
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
-        return cls(LocalStore(folder))
-
-    @contextmanager
-    def download(self, session_id: str) -> Iterator[Download | None]:
-        """Open a session's archive, or None where there is none; raise StorageUnavailable."""
-        result = self._get(session_id)
-        if result is None:
-            yield None
-        else:
-            yield Download(version=_version(result.meta), size=result.meta["size"], chunks=_read(result))
-
-    def upload(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> None:
-        """Replace the archive whole if it still is `version`; raise SessionChanged or StorageUnavailable."""
-        first, whole = take(chunks)
-        if whole and self._put_whole(session_id, first, version):
-            return
-        with _translated():
-            obstore.put(
-                self._backend,
-                _key(session_id),
-                self._checked(session_id, chained(first, chunks), version),
-                use_multipart=True,
-                chunk_size=_PART,
-                max_concurrency=_PARTS_AT_ONCE,
-            )
-
-    def _put_whole(self, session_id: str, chunks: deque[bytes], version: str | None) -> bool:
-        """Put the archive under a condition, or return False where the store has none."""
-        key, mode = _key(session_id), _mode(version)
-        with _translated():
-            try:
-                obstore.put(self._backend, key, chunks, mode=mode, use_multipart=False)
-            except (AlreadyExistsError, PreconditionError):
-                raise SessionChanged(session_id) from None
-            except NotImplementedError:
-                return False
-            except FileNotFoundError as error:
-                if version is None or error.errno is not None:
-                    raise
-                raise SessionChanged(session_id) from None  # S3's word for a condition on what was deleted
-        return True
-
-    def _checked(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> Iterator[bytes]:
-        yield from chunks
-        # obstore asks for chunks from inside its event loop, and panics when that thread enters it again.
-        with ThreadPoolExecutor(1) as aside:
-            current = aside.submit(self._current, session_id).result()
-        if current != version:
-            raise SessionChanged(session_id)
-
-    def _current(self, session_id: str) -> str | None:
-        with _translated():
-            try:
-                return _version(obstore.head(self._backend, _key(session_id)))
-            except FileNotFoundError:
-                return None
-
-    def _get(self, session_id: str) -> GetResult | None:
-        with _translated():
-            try:
-                return obstore.get(self._backend, _key(session_id))
-            except FileNotFoundError:
-                return None
-
-
-def _key(session_id: str) -> str:
-    return f"{session_id}/session.tar.gz"
-
-
-def _version(meta: ObjectMeta) -> str:
-    return msgspec.json.encode([meta["e_tag"], meta["version"]]).decode()
-
-
-def _mode(version: str | None) -> PutMode:
-    if version is None:
-        return "create"
-    e_tag, generation = msgspec.json.decode(version)
-    # obstore refuses a version that is None, where a missing one is fine
-    return {"e_tag": e_tag, "version": generation} if generation else {"e_tag": e_tag}
-
-
-def _read(result: GetResult) -> Iterator[bytes]:
-    with _translated():
-        yield from result.stream(min_chunk_size=_READ)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise StorageUnavailable(f"The session storage refuses this worker: {_sentence(error)}") from error
-    except (BaseError, FileNotFoundError) as error:
-        if isinstance(error, FileNotFoundError) and error.errno is not None:
-            raise  # from `chunks`: obstore's own has a text and no number
-        raise StorageUnavailable(f"The session storage failed: {_sentence(error)}") from error
-
-
-def _sentence(error: Exception) -> str:
-    """Return what obstore says, without its debugging output, the queries of its URLs, and XML's tags."""
-    text = str(error).partition("\n\nDebug source")[0]
-    text = re.sub(r"<[^>]*>", " ", text)
-    return " ".join(scrub(re.sub(r"(://[^\s?]+)\?\S+", r"\1", text)).split())
-
-
 _RETRIES = 3
 _FIRST_PAUSE = timedelta(milliseconds=200)
 _LONGEST_PAUSE = timedelta(seconds=2)
 # obstore's own limit, 30 s for a transfer, would cut a large session; a job has its deadline.
 _TRANSFER = timedelta(days=1)
-
 # Names are listed because obstore refuses one that it does not know, such as AWS_PROFILE.
 _NAMES = {
     "s3": """
@@ -202,29 +68,155 @@ _NAMES = {
 }
 
 
-def backend_at(url: str, options: Mapping[str, Secret | str], timeout: float) -> Backend:
+class ObjectStore:
+    """Keeps each session as the object `<sessionId>/session.tar.gz` of a bucket, container or folder."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @classmethod
+    def at(cls, url: str, options: Mapping[str, Secret | str], timeout: float) -> ObjectStore:
+        """Open `s3://bucket[/prefix]`, `gs://`, `az://` or `file:///folder`; raise ConfigurationError.
+
+        `options` are the cloud's environment variables in lower case, `timeout` is in seconds without a byte.
+        """
+        try:
+            return cls(_open_backend(url, options, timeout))
+        except (BaseError, OSError, ValueError) as error:
+            raise ConfigurationError(f"STORAGE_URL cannot be used: {_describe(error)}") from None
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> ObjectStore:
+        """Open a folder that is this user's alone, and make it where there is none."""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+        return cls(LocalStore(folder))
+
+    @contextmanager
+    def download(self, session_id: str) -> Iterator[Download | None]:
+        """Open a session's archive, or None where there is none; raise StorageUnavailable."""
+        result = self._get(session_id)
+        if result is None:
+            yield None
+        else:
+            yield Download(version=_version(result.meta), size=result.meta["size"], chunks=_read(result))
+
+    def upload(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> None:
+        """Replace the archive whole if it still is `version`; raise SessionChanged or StorageUnavailable."""
+        first, is_whole = read_ahead(chunks)
+        if is_whole and self._put_whole(session_id, first, version):
+            return
+        with _translate_errors():
+            obstore.put(
+                self._backend,
+                _key(session_id),
+                follow_up(first, chunks, partial(self._check, session_id, version)),
+                use_multipart=True,
+                chunk_size=_PART,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+
+    def _put_whole(self, session_id: str, chunks: deque[bytes], version: str | None) -> bool:
+        """Put the archive under a condition, or return False where the store has none."""
+        key, mode = _key(session_id), _mode(version)
+        with _translate_errors():
+            try:
+                obstore.put(self._backend, key, chunks, mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                raise SessionChanged(session_id) from None
+            except NotImplementedError:
+                return False
+            except FileNotFoundError as error:
+                if version is None or error.errno is not None:
+                    raise
+                raise SessionChanged(session_id) from None  # S3's word for a condition on what was deleted
+        return True
+
+    def _check(self, session_id: str, version: str | None) -> None:
+        # obstore asks for chunks from inside its event loop, and panics when that thread enters it again.
+        with ThreadPoolExecutor(1) as thread:
+            current = thread.submit(self._current, session_id).result()
+        if current != version:
+            raise SessionChanged(session_id)
+
+    def _current(self, session_id: str) -> str | None:
+        with _translate_errors():
+            try:
+                return _version(obstore.head(self._backend, _key(session_id)))
+            except FileNotFoundError:
+                return None
+
+    def _get(self, session_id: str) -> GetResult | None:
+        with _translate_errors():
+            try:
+                return obstore.get(self._backend, _key(session_id))
+            except FileNotFoundError:
+                return None
+
+
+def _key(session_id: str) -> str:
+    return f"{session_id}/session.tar.gz"
+
+
+def _version(meta: ObjectMeta) -> str:
+    return msgspec.json.encode([meta["e_tag"], meta["version"]]).decode()
+
+
+def _mode(version: str | None) -> PutMode:
+    if version is None:
+        return "create"
+    e_tag, generation = msgspec.json.decode(version)
+    # obstore refuses a version that is None, where a missing one is fine
+    return {"e_tag": e_tag, "version": generation} if generation else {"e_tag": e_tag}
+
+
+def _read(result: GetResult) -> Iterator[bytes]:
+    with _translate_errors():
+        yield from result.stream(min_chunk_size=_READ)
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    try:
+        yield
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise StorageUnavailable(f"The session storage refuses this worker: {_describe(error)}") from error
+    except (BaseError, FileNotFoundError) as error:
+        if isinstance(error, FileNotFoundError) and error.errno is not None:
+            raise  # from `chunks`: obstore's own has a text and no number
+        raise StorageUnavailable(f"The session storage failed: {_describe(error)}") from error
+
+
+def _describe(error: Exception) -> str:
+    """Return what obstore says, without its debugging output, the queries of its URLs, and XML's tags."""
+    text = str(error).partition("\n\nDebug source")[0]
+    text = re.sub(r"<[^>]*>", " ", text)
+    return " ".join(scrub(re.sub(r"(://[^\s?]+)\?\S+", r"\1", text)).split())
+
+
+def _open_backend(url: str, options: Mapping[str, Secret | str], timeout: float) -> Backend:
     """Open what `url` names; raise obstore's errors, OSError or ValueError where it cannot be."""
     scheme = urlsplit(url).scheme
     if scheme == "file":
         return LocalStore.from_url(url, mkdir=True)
     known = _NAMES[scheme].split()
-    config: Any = {name: _revealed(value) for name, value in options.items() if name in known}
-    client = _client(timeout)
-    if any(_revealed(value).startswith("http://") for value in options.values()):
+    config: Any = {name: _reveal(value) for name, value in options.items() if name in known}
+    client = _client_options(timeout)
+    if any(_reveal(value).startswith("http://") for value in options.values()):
         client["allow_http"] = True
-    return from_url(url, config=config, client_options=client, retry_config=_retries(timeout))
+    return from_url(url, config=config, client_options=client, retry_config=_retry_options(timeout))
 
 
-def _revealed(value: Secret | str) -> str:
+def _reveal(value: Secret | str) -> str:
     return value.reveal() if isinstance(value, Secret) else value
 
 
-def _client(timeout: float) -> ClientConfig:
+def _client_options(timeout: float) -> ClientConfig:
     silence = timedelta(seconds=timeout)
     return {"connect_timeout": silence, "read_timeout": silence, "timeout": _TRANSFER}
 
 
-def _retries(timeout: float) -> RetryConfig:
+def _retry_options(timeout: float) -> RetryConfig:
     return {
         "max_retries": _RETRIES,
         "retry_timeout": timedelta(seconds=timeout),

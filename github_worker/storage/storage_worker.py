@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 
 import httpx
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from github_worker.errors import StorageUnavailable
 from github_worker.redaction import scrub
 from github_worker.retry import Backoff, jitter
-from github_worker.storage import Download, SessionChanged, chained, take
+from github_worker.storage import Download, SessionChanged, follow_up, read_ahead
 
 _BACKOFF = Backoff(first=0.2, longest=0.8, tries=4)  # of a GET
 _ETAG = "etag:"
@@ -60,11 +61,11 @@ class StorageWorkerStore:
 
     def upload(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> None:
         """Replace the archive whole if it still is `version`; raise SessionChanged or StorageUnavailable."""
-        first, whole = take(chunks)
+        first, is_whole = read_ahead(chunks)
         self._check(session_id, version)
-        content = (
-            b"".join(first) if whole else self._check_at_end(session_id, chained(first, chunks), version)
-        )
+        # The check cuts the request before its end, and the storage worker drops what it has.
+        rest = follow_up(first, chunks, partial(self._check, session_id, version))
+        content = b"".join(first) if is_whole else rest
         headers = {"Content-Type": "application/gzip", **_make_condition(version)}
         with _translate_errors():
             response = self._client.post(f"{session_id}/upload", content=content, headers=headers)
@@ -72,11 +73,6 @@ class StorageWorkerStore:
             raise SessionChanged(session_id)
         if not response.is_success:
             raise _explain_status(response)
-
-    def _check_at_end(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> Iterator[bytes]:
-        yield from chunks
-        # Raised from here, it cuts the request before its end, and the storage worker drops what it has.
-        self._check(session_id, version)
 
     def _check(self, session_id: str, version: str | None) -> None:
         if version is not None and version.startswith(_ETAG):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from github_worker.git.attributes import Attributes
-from github_worker.git.conversion import CannotConvert, Conversion, conversion
+from github_worker.git.conversion import CannotConvert, Conversion, choose_conversion
 from tests.support.repositories import GIT_ENV, git
 
 Contents = dict[str, bytes]
@@ -121,7 +121,7 @@ class Judge:
 def ours(attributes: str, config: Config) -> Conversion:
     """Return our conversion for the same."""
     found = Attributes(lambda _: None, f"* {attributes}\n".encode()).of(b"x")
-    return conversion(found, autocrlf=config.get("core.autocrlf"), eol=config.get("core.eol"))
+    return choose_conversion(found, autocrlf=config.get("core.autocrlf"), eol=config.get("core.eol"))
 
 
 def grouped(lines: Sequence[str], contents: Contents) -> Contents:

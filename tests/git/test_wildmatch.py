@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from github_worker.git.patterns import anchored, compiled, is_literal
+from github_worker.git.patterns import compile_path_pattern, compile_pattern, is_literal
 from tests.support.repositories import git
 
 # What git's own t3070-wildmatch.sh is about, and what was seen to differ between libraries.
@@ -88,7 +88,7 @@ def is_path(text: bytes) -> bool:
 @pytest.mark.parametrize("ignore_case", [False, True])
 def test_known_patterns_match_paths_as_git_does(tmp_path: Path, ignore_case: bool) -> None:
     """With slashes that only `**` crosses, each pattern matches what it matches in git."""
-    ours = matches_of_ours(PATTERNS, TEXTS, partial(compiled, pathname=True, ignore_case=ignore_case))
+    ours = matches_of_ours(PATTERNS, TEXTS, partial(compile_pattern, pathname=True, ignore_case=ignore_case))
     assert ours == matches_of_git(tmp_path, PATTERNS, TEXTS, below=b"/[z]/", ignore_case=ignore_case)
 
 
@@ -97,7 +97,7 @@ def test_known_patterns_match_names_as_git_does(tmp_path: Path, ignore_case: boo
     """A pattern without a slash is held against a name, and `**` is a `*`."""
     patterns = [pattern for pattern in PATTERNS if b"/" not in pattern]
     names = [text for text in TEXTS if b"/" not in text]
-    ours = matches_of_ours(patterns, names, partial(compiled, pathname=False, ignore_case=ignore_case))
+    ours = matches_of_ours(patterns, names, partial(compile_pattern, pathname=False, ignore_case=ignore_case))
     assert ours == matches_of_git(tmp_path, patterns, names, ignore_case=ignore_case)
 
 
@@ -108,7 +108,7 @@ def test_what_comes_before_the_first_special_character_is_compared_by_itself(
     """`a**/b` matches `ab` in an attributes file, since git sees `**/b` and `b` once it compared the `a`."""
     patterns = [b"z/" + pattern for pattern in PATTERNS]
     paths = [b"z/" + text for text in TEXTS]
-    ours = matches_of_ours(patterns, paths, partial(anchored, ignore_case=ignore_case))
+    ours = matches_of_ours(patterns, paths, partial(compile_path_pattern, ignore_case=ignore_case))
     git_says = matches_of_git(tmp_path, PATTERNS, TEXTS, below=b"z/", ignore_case=ignore_case)
     assert ours == {(b"z/" + pattern, b"z/" + text) for pattern, text in git_says}
     assert (b"z/a**/b", b"z/ab") in ours
@@ -124,7 +124,7 @@ def test_without_pathname_a_slash_is_any_byte(tmp_path: Path, pattern: bytes) ->
         git("-C", tmp_path, "read-tree", "--empty")
         git("-C", tmp_path, "update-index", "--add", "--index-info", stdin=b"100644 %b\t%b\n" % (empty, text))
         listed = git("-C", tmp_path, "ls-files", "--", pattern.decode())
-        expression = compiled(pattern, pathname=False)
+        expression = compile_pattern(pattern, pathname=False)
         assert expression is not None
         assert bool(expression.match(text)) == bool(listed), text
 
@@ -137,7 +137,9 @@ def test_random_patterns_match_as_git_does(tmp_path: Path, seed: int) -> None:
     texts = [
         word for word in random_words(seed, [b"a", b"b", b"/", b"B", b"-", b"]"], 200, 8) if is_path(word)
     ]
-    ours = matches_of_ours(patterns, texts, partial(compiled, pathname=True, ignore_case=bool(seed % 2)))
+    ours = matches_of_ours(
+        patterns, texts, partial(compile_pattern, pathname=True, ignore_case=bool(seed % 2))
+    )
     assert ours == matches_of_git(tmp_path, patterns, texts, below=b"/[z]/", ignore_case=bool(seed % 2))
     assert len(ours) > len(patterns)
 
@@ -148,7 +150,9 @@ def test_random_brackets_match_as_git_does(tmp_path: Path, seed: int) -> None:
     pieces = rb"[:upper:] [:digit:] [:x:] [: :] [ ! ^ - \\ ] a c A Z 0 - - / .".split()
     patterns = [b"[%b]" % word for word in random_words(seed, pieces, 400, 6)]
     texts = [bytes([byte]) for byte in range(1, 256) if byte not in b"./"]
-    ours = matches_of_ours(patterns, texts, partial(compiled, pathname=True, ignore_case=bool(seed % 2)))
+    ours = matches_of_ours(
+        patterns, texts, partial(compile_pattern, pathname=True, ignore_case=bool(seed % 2))
+    )
     assert ours == matches_of_git(tmp_path, patterns, texts, below=b"/[z]/", ignore_case=bool(seed % 2))
     assert len(ours) > len(patterns)
 
@@ -170,15 +174,15 @@ def test_random_brackets_match_as_git_does(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize("pathname", [False, True])
 def test_no_pattern_is_slow(pattern: bytes, text: bytes, pathname: bool) -> None:
     """A search that tried every way to split the text would not end within this universe's age."""
-    expression = compiled(pattern, pathname=pathname)
+    expression = compile_pattern(pattern, pathname=pathname)
     assert expression is not None
     assert expression.match(text) is None
 
 
 def test_a_pattern_longer_than_any_path_matches_none() -> None:
     """Nothing is spent on compiling what cannot match."""
-    assert compiled(b"a" * 4096, pathname=True) == re.compile(b"a" * 4096 + rb"\Z", re.DOTALL)
-    assert compiled(b"a" * 4097, pathname=True) is None
+    assert compile_pattern(b"a" * 4096, pathname=True) == re.compile(b"a" * 4096 + rb"\Z", re.DOTALL)
+    assert compile_pattern(b"a" * 4097, pathname=True) is None
 
 
 @pytest.mark.parametrize(
