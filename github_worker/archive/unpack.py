@@ -44,7 +44,8 @@ def unpack(
     Blocks: call it in a thread, and read `tally` from any other. Raises SessionCorrupt, SessionTooLarge,
     OSError of the disk, and what `chunks` raises.
     """
-    inventory, tally = Inventory(), tally or Tally(limits)
+    tally = tally or Tally(limits)
+    inventory = Inventory()
     unpacker = _Unpacker(Disk(folders, inventory, tally), inventory, tally)
     unpacker.run(TarReader(inflate(chunks, tally), tally))
     return inventory

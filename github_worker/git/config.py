@@ -180,7 +180,8 @@ def rules_of(git: Path, config: RepositoryConfig, sparse_checkout: bytes | None)
 
 
 def _write_origin(url: RepositoryUrl, branch: str) -> str:
-    return f'[remote "origin"]\n\turl = {url}\n\tfetch = {_write_refspec(branch)}\n'
+    refspec = _write_refspec(branch)
+    return f'[remote "origin"]\n\turl = {url}\n\tfetch = {refspec}\n'
 
 
 def _write_refspec(branch: str) -> str:

@@ -85,8 +85,8 @@ class Repository:
         for needed in ("objects", "refs"):  # an archive may leave empty folders out
             (git / needed).mkdir(exist_ok=True)
         (git / "config").write_text(config.working(url))
-        index_file.renew(folder, is_unchanged)
         rules = rules_of(git, config, sparse_checkout)
+        index_file.renew(folder, is_unchanged)
         try:
             repository = cls(folder, url, token, committer, rules)
         except pygit2.GitError as error:
