@@ -64,9 +64,9 @@ def fetch(repository: Repository, choice: Choice, *, depth: int | None, all_bran
     (repository.folder / ".git/FETCH_HEAD").unlink(missing_ok=True)  # a clone of git's has none
     why = f"clone: from {repository.remote.url}"
     repository.start(choice.branch, None)
-    if at := repository.tracked(choice.branch):
+    if at := repository.remote_tip(choice.branch):
         repository.set_branch(choice.branch, at, why)
-    if choice.default and repository.tracked(choice.default):
+    if choice.default and repository.remote_tip(choice.default):
         repository.default_to(choice.default, why)
 
 

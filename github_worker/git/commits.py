@@ -114,7 +114,9 @@ def create(repository: Repository, tree: str, message: str, author: Person) -> s
     return str(oid)
 
 
-def outgoing(repository: Repository, tree: str | None = None, message: bytes = b"") -> Iterator[Revision]:
+def list_unpushed(
+    repository: Repository, tree: str | None = None, message: bytes = b""
+) -> Iterator[Revision]:
     """Yield HEAD's commits that the remote lacks, and last the one that would have `tree` and `message`.
 
     Raises FileTooLarge for a file that the forge does not take.
@@ -130,7 +132,7 @@ def outgoing(repository: Repository, tree: str | None = None, message: bytes = b
         yield Revision(None, message, brought, replaced)
 
 
-def content(repository: Repository, blob: str) -> memoryview:
+def read_blob(repository: Repository, blob: str) -> memoryview:
     """Return the content of a blob; raise SessionCorrupt when it is not there."""
     try:
         return memoryview(repository.libgit2[blob].peel(pygit2.Blob))

@@ -121,7 +121,7 @@ class RepositoryConfig:
         return f"{_WORKING}{''.join(words)}{_write_origin(url, '*')}"
 
 
-def cloned(url: RepositoryUrl, branch: str, *, single: bool) -> RepositoryConfig:
+def config_of_clone(url: RepositoryUrl, branch: str, *, single: bool) -> RepositoryConfig:
     """Return the config that `git clone` leaves: origin, and `branch` following it."""
     return RepositoryConfig(_CORE + _write_origin(url, branch if single else "*") + _write_upstream(branch))
 
@@ -160,7 +160,7 @@ class Rules(Struct, frozen=True, kw_only=True):
         return (self.autocrlf or "false").lower() not in {"false", "no", "off", "0", ""}
 
 
-def rules_of(git: Path, config: RepositoryConfig, sparse_checkout: bytes | None) -> Rules:
+def read_rules(git: Path, config: RepositoryConfig, sparse_checkout: bytes | None) -> Rules:
     """Read the rules of the worktree whose `.git` folder is given.
 
     `sparse_checkout` is the content of `info/sparse-checkout`, which is obeyed where the config says so.

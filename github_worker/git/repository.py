@@ -19,7 +19,7 @@ from github_worker.errors import (
     UnsupportedRepository,
 )
 from github_worker.git import index_file
-from github_worker.git.config import RepositoryConfig, Rules, rules_of
+from github_worker.git.config import RepositoryConfig, Rules, read_rules
 from github_worker.git.index_file import IsUnchanged
 from github_worker.git.remote import Remote
 from github_worker.redaction import Secret, scrub
@@ -85,7 +85,7 @@ class Repository:
         for needed in ("objects", "refs"):  # an archive may leave empty folders out
             (git / needed).mkdir(exist_ok=True)
         (git / "config").write_text(config.working(url))
-        rules = rules_of(git, config, sparse_checkout)
+        rules = read_rules(git, config, sparse_checkout)
         index_file.renew(folder, is_unchanged)
         try:
             repository = cls(folder, url, token, committer, rules)
@@ -134,7 +134,7 @@ class Repository:
         """Return the commit that a local branch is at."""
         return self._target(f"refs/heads/{branch}")
 
-    def tracked(self, branch: str) -> str | None:
+    def remote_tip(self, branch: str) -> str | None:
         """Return the commit that the remote's branch was at when last seen."""
         return self._target(f"refs/remotes/origin/{branch}")
 
@@ -170,7 +170,7 @@ class Repository:
         """Tell whether `descendant` holds all of `ancestor`'s history."""
         return ancestor == descendant or self.libgit2.descendant_of(descendant, ancestor)
 
-    def related(self, one: str, other: str) -> bool:
+    def share_history(self, one: str, other: str) -> bool:
         """Tell whether two commits have history in common, as far as it is here."""
         return self.libgit2.merge_base(one, other) is not None
 

@@ -57,7 +57,7 @@ def _is_commit_due(repository: Repository, summary: commits.Summary) -> bool:
 
 
 def _is_pushed(repository: Repository, branch: str) -> bool:
-    return repository.head is None or repository.head == repository.tracked(branch)
+    return repository.head is None or repository.head == repository.remote_tip(branch)
 
 
 def _screen(request: CommitAndPush, repository: Repository, tree: str, report: Report) -> None:

@@ -124,14 +124,14 @@ def _find_start(repository: Repository, base: str) -> Start:
         heads, trouble = {}, error
     if repository.branch == base:
         return Start(base, repository.head, heads, trouble)
-    at = repository.tip(base) or repository.tracked(base)
+    at = repository.tip(base) or repository.remote_tip(base)
     if at is None:
         if trouble:
             raise trouble
         if base not in heads:
             raise BranchNotFound(f"Neither the session nor the remote has a branch {base}")
         repository.remote.fetch(base)
-        at = repository.tracked(base)
+        at = repository.remote_tip(base)
     return Start(base, at, heads, trouble)
 
 

@@ -11,7 +11,7 @@ from github_worker.contract import Cloned, CloneRepository, InitSession, Reposit
 from github_worker.errors import MergeConflict, OtherRepository
 from github_worker.git.checkout import fast_forward, write_worktree
 from github_worker.git.clone import Choice, choose, default_branch, fetch
-from github_worker.git.config import cloned
+from github_worker.git.config import config_of_clone
 from github_worker.git.remote import RemoteHeads
 from github_worker.git.repository import Repository
 from github_worker.git.worktree import is_clean
@@ -95,7 +95,7 @@ async def _clone(
     if choice.missing:
         report("branch_fallback", f"There is no branch {choice.missing}: cloning {choice.branch}")
     await _fetch(repository, choice, request, report)
-    location.write_config(cloned(url, choice.branch, single=not request.all_branches))
+    location.write_config(config_of_clone(url, choice.branch, single=not request.all_branches))
     session.metadata.record_clone(url, choice.branch, location.cloned_path)
     workspace = Workspace(location, repository)
     return CloneOutcome(workspace, choice.branch, was_cloned=True, to_check_out=choice.at)

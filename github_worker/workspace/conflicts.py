@@ -46,9 +46,9 @@ def _carry_branch(
     renewed = open_workspace(require_repository(newer, str(repository.remote.url)), services, token=None)
     target = renewed.repository
     is_news = tip is not None and target.import_branch(repository, branch, tip)
-    if is_news and (tracked := repository.tracked(branch)) is not None:
-        target.set_tracking(branch, tracked)
-        if tracked == tip:
+    if is_news and (remote_tip := repository.remote_tip(branch)) is not None:
+        target.set_tracking(branch, remote_tip)
+        if remote_tip == tip:
             renewed.location.set_upstream(branch)
     if switch:
         target.start(branch, None)

@@ -65,10 +65,10 @@ async def _push(
 
 def _rebase(repository: Repository, branch: str) -> None:
     repository.remote.fetch(branch)
-    onto = repository.tracked(branch)
+    onto = repository.remote_tip(branch)
     if onto is None:
         raise PushConflict(f"{branch} is gone from the remote")
-    if not repository.related(_tip(repository, branch), onto):
+    if not repository.share_history(_tip(repository, branch), onto):
         repository.remote.unshallow(branch)
     try:
         replay(repository, branch, onto)

@@ -11,7 +11,7 @@ from msgspec import Struct, to_builtins
 from github_worker import credentials
 from github_worker.contract import ModelCredentials
 from github_worker.errors import SecretDetected
-from github_worker.git.commits import Revision, content, outgoing
+from github_worker.git.commits import Revision, list_unpushed, read_blob
 from github_worker.git.repository import Repository
 from github_worker.progress import Report
 from github_worker.redaction import Secret, forms, scrub
@@ -58,7 +58,7 @@ def screen(
     remote has it already. Raises FileTooLarge.
     """
     values = {form for secret in secrets for form in forms(secret)}
-    revisions = outgoing(repository, tree, message)
+    revisions = list_unpushed(repository, tree, message)
     found = (finding for revision in revisions for finding in _new(repository, revision, values))
     return list(islice(found, _MOST))
 
@@ -81,7 +81,7 @@ def _new(repository: Repository, revision: Revision, values: set[str]) -> Iterat
     for line, kind, _ in _scan(memoryview(revision.message), values):
         yield Finding(_MESSAGE, line, kind, revision.commit)
     for path, blob in revision.brought:
-        for line, kind, value in _scan(content(repository, blob), values):
+        for line, kind, value in _scan(read_blob(repository, blob), values):
             if known is None:
                 known = set(_find_known(repository, revision, values))
             if value not in known:
@@ -90,7 +90,7 @@ def _new(repository: Repository, revision: Revision, values: set[str]) -> Iterat
 
 def _find_known(repository: Repository, revision: Revision, values: set[str]) -> Iterator[str]:
     for blob in revision.replaced:
-        for _, _, value in _scan(content(repository, blob), values):
+        for _, _, value in _scan(read_blob(repository, blob), values):
             yield value
 
 

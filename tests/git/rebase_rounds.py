@@ -126,7 +126,7 @@ def judge(folder: Path, history: History, base: int, local: int, remote: int) ->
     )
     git("-C", ours, "fetch", "--quiet", "origin")
     repository = Repository(ours, RepositoryUrl.parse("https://example.com/o/r"), None, COMMITTER)
-    onto = repository.tracked("main")
+    onto = repository.remote_tip("main")
     assert onto
     why = done.stderr.decode(errors="replace")
     try:

@@ -18,14 +18,14 @@ def test_a_clone_has_the_files_the_branch_and_its_history(clone: Clone, origin: 
     repository = clone()
     assert (repository.folder / "src/app.py").read_text() == "print('hi')\n"
     assert repository.branch == "main"
-    assert repository.head == repository.tracked("main") == origin.branches()["main"]
+    assert repository.head == repository.remote_tip("main") == origin.branches()["main"]
 
 
 def test_one_branch_is_cloned_alone(clone: Clone, origin: Origin) -> None:
     """Other branches stay on the remote unless all are asked for."""
     origin.branch("other")
-    assert clone().tracked("other") is None
-    assert clone("all", all_branches=True).tracked("other") == origin.branches()["other"]
+    assert clone().remote_tip("other") is None
+    assert clone("all", all_branches=True).remote_tip("other") == origin.branches()["other"]
 
 
 def test_depth_cuts_the_history(clone: Clone, origin: Origin) -> None:

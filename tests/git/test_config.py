@@ -9,7 +9,7 @@ import pytest
 
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import UnsupportedRepository
-from github_worker.git.config import RepositoryConfig, cloned
+from github_worker.git.config import RepositoryConfig, config_of_clone
 from tests.support.repositories import git
 
 URL = RepositoryUrl.parse("https://github.com/octo/demo")
@@ -91,7 +91,7 @@ def test_tracking_is_added_and_every_other_byte_stays() -> None:
 def test_a_branch_with_quotes_is_tracked(tmp_path: Path) -> None:
     """Its name is escaped as git wants it."""
     file = tmp_path / "config"
-    file.write_text(cloned(URL, 'a"b', single=True).text)
+    file.write_text(config_of_clone(URL, 'a"b', single=True).text)
     assert git("config", "--file", file, 'branch.a"b.merge') == b'refs/heads/a"b\n'
 
 
@@ -116,7 +116,7 @@ def test_a_layout_that_libgit2_misreads_is_refused(text: str) -> None:
 def test_git_takes_the_config_of_a_fresh_clone(tmp_path: Path) -> None:
     """The real git works in a repository that has it."""
     git("init", "-q", tmp_path)
-    (tmp_path / ".git/config").write_text(cloned(URL, "main", single=False).text)
+    (tmp_path / ".git/config").write_text(config_of_clone(URL, "main", single=False).text)
     assert git("-C", tmp_path, "remote", "get-url", "origin") == b"https://github.com/octo/demo.git\n"
     with pytest.raises(subprocess.CalledProcessError):
         git("-C", tmp_path, "config", "core.worktree")
