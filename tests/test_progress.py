@@ -55,9 +55,9 @@ def test_no_count_but_the_last_says_100(
     report("cloning", "Cloning")
     time.sleep(0.35)
     report.count("Receiving", received, total, bytes=7)
-    count_chunks = events[-1]
-    assert isinstance(count_chunks, Progress)
-    assert (count_chunks.percent, count_chunks.received, count_chunks.total, count_chunks.bytes) == (
+    counted = events[-1]
+    assert isinstance(counted, Progress)
+    assert (counted.percent, counted.received, counted.total, counted.bytes) == (
         percent,
         received,
         total,
@@ -137,3 +137,18 @@ def test_bytes_are_counted_as_they_pass() -> None:
     count = ByteCount()
     seen = [(chunk, count.size) for chunk in count.count_chunks(iter([b"ab", b"", b"c"]))]
     assert seen == [(b"ab", 2), (b"", 2), (b"c", 3)]
+
+
+async def test_a_transfer_says_at_last_that_all_bytes_are_there(
+    report: Report, events: list[AnyEvent]
+) -> None:
+    """However short it was, and whether or not the total was known."""
+    report("uploading", "Saving")
+    count = ByteCount()
+
+    async def move() -> str:
+        count.size = 5
+        return "moved"
+
+    assert await report.transfer(move(), "Saving", count) == "moved"
+    assert percents(events) == [100]
