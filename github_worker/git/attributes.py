@@ -96,11 +96,6 @@ class Attributes:
                     self._add(rule.states, found)
         return {key: value for key, value in found.items() if value is not None and key in self._asked}
 
-    def is_plain(self, folder: bytes) -> bool:
-        """Tell whether no rule can say anything of a file that is right in this folder."""
-        chain = self._chains.get(folder)
-        return not (self._build_chain(folder) if chain is None else chain)
-
     def _add(self, states: _States, found: dict[bytes, Value | None]) -> None:
         """Add what a line says last to first; what was said before it stays."""
         todo = list(states)

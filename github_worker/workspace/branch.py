@@ -189,7 +189,7 @@ def is_branch_of(name: str, prefix: str, session_id: str) -> bool:
 
 
 def is_numbered(name: str, wanted: str) -> bool:
-    """Tell whether `name` is the one that is wanted, or what `free` made of it."""
+    """Tell whether `name` is the one that is wanted, or what `free_name` made of it."""
     return re.fullmatch(rf"{re.escape(wanted)}(-[0-9]+)?", name) is not None
 
 

@@ -182,16 +182,6 @@ def test_a_folder_is_read_once_and_only_when_it_is_asked_for() -> None:
     assert asked == [b"", b"d", b"d/e"]
 
 
-def test_a_folder_is_plain_while_no_rule_can_apply_to_it() -> None:
-    """Attributes that change no content, and rules for folders, leave it plain; its own rules do not."""
-    files = {b"": b"*.py diff=python\nd/ text\n[attr]win text\n", b"d": b"*.sh win\n"}
-    attributes = Attributes(files.get)
-    assert attributes.is_plain(b"")
-    assert attributes.is_plain(b"c/c")
-    assert not attributes.is_plain(b"d/e")
-    assert not Attributes(files.get, b"x text").is_plain(b"")
-
-
 def test_a_path_of_thousands_of_folders_is_no_trouble() -> None:
     """Depth costs neither the stack nor a reading more than once."""
     attributes = Attributes(lambda folder: b"x -ident\n* text" if folder in {b"", b"a/a"} else None)
