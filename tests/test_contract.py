@@ -9,6 +9,8 @@ import asyncio
 import inspect
 import itertools
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
@@ -244,3 +246,40 @@ def test_the_stand_in_is_as_healthy_as_a_worker(restart_loop: RestartLoop) -> No
                 for url in (stand_in.base_url, restart_loop.base_url)
             )
             assert names(told) == names({name: value for name, value in real.items() if name != "warning"})
+
+
+_TWO_THREADS = """
+import sys, threading
+from typing import Annotated, Literal
+import msgspec
+from github_worker.contract import CloneRepository, decode, decode_request
+
+BODY = b'{"sessionId": "s", "repoUrl": "https://example.com/o/r", "accessToken": "t"}'
+
+def field(number, place):
+    pattern = msgspec.Meta(pattern=f"^{number} {place}$")
+    return f"field_{place}", Annotated[str, pattern] | Literal[1] | None, None
+
+def decode_both(number, barrier, request, other):
+    barrier.wait()
+    decode_request(request, BODY)
+    decode(b"{}", other)
+
+sys.setswitchinterval(1e-6)
+for number in range(100):
+    fields = [field(number, place) for place in range(20)]
+    request = msgspec.defstruct("Other", fields, bases=(CloneRepository,), kw_only=True)
+    other = msgspec.defstruct("Result", fields)
+    barrier = threading.Barrier(2)
+    threads = [threading.Thread(target=decode_both, args=(number, barrier, request, other)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_two_threads_decode_a_type_for_the_first_time() -> None:
+    """A worker that warms up while its request comes does, and so do a client's threads; msgspec crashes."""
+    ended = subprocess.run([sys.executable, "-c", _TWO_THREADS], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

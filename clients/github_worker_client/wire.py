@@ -14,6 +14,8 @@ from github_worker.contract import (
     RefusalBody,
     Request,
     Result,
+    convert,
+    decode,
     decode_event,
     decode_request,
     encode_request,
@@ -92,7 +94,7 @@ def answer(status: int, body: bytes, kind: type[Answer]) -> Answer:
     if status != 200:
         raise refusal(status, body)
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode(body, kind)
     except ValueError as error:
         raise UnexpectedAnswer(f"the answer is no {kind.__name__}: {error}") from None
 
@@ -110,7 +112,7 @@ def refusal(status: int, body: bytes, retry_after: str | None = None) -> GitHubW
 
 def _explain(status: int, body: bytes) -> tuple[str | None, str]:
     try:
-        refused = msgspec.json.decode(body, type=RefusalBody)
+        refused = decode(body, RefusalBody)
     except ValueError:
         return None, f"HTTP {status}, and not in a GitHub Worker's words"
     return refused.error, refused.message
@@ -118,6 +120,6 @@ def _explain(status: int, body: bytes) -> tuple[str | None, str]:
 
 def _convert(data: Mapping[str, Any], kind: type[AnyResult]) -> AnyResult:
     try:
-        return msgspec.convert(data, kind)
+        return convert(data, kind)
     except ValueError as error:
         raise UnexpectedAnswer(f"the result is no {kind.__name__}: {error}") from None

@@ -15,8 +15,6 @@ from github_worker.contract.events import (
     SessionNamed,
     Stage,
     Warned,
-    decode_event,
-    encode_event,
     rfc3339,
 )
 from github_worker.contract.fields import (
@@ -74,7 +72,11 @@ from github_worker.contract.wire import (
     MAX_BODY_BYTES,
     REQUESTS,
     AnyRequest,
+    convert,
+    decode,
+    decode_event,
     decode_request,
+    encode_event,
     encode_request,
 )
 
@@ -135,6 +137,8 @@ __all__ = [
     "Title",
     "Warned",
     "WorkerStatus",
+    "convert",
+    "decode",
     "decode_event",
     "decode_request",
     "encode_event",

@@ -129,19 +129,3 @@ AnyEvent = Progress | Warned | BranchStarted | SessionNamed | Completed | Failed
 def rfc3339(moment: datetime) -> str:
     """Write a UTC moment as the contract's timestamps are: `2026-01-31T09:00:00.000Z`."""
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-
-
-def encode_event(event: AnyEvent) -> bytes:
-    """Encode an event as one line of JSON; a result's fields stand at the top level too."""
-    if not isinstance(event, Completed):
-        return msgspec.json.encode(event)
-    return msgspec.json.encode(event.data | msgspec.to_builtins(event))
-
-
-def decode_event(data: str | bytes) -> AnyEvent:
-    """Decode one event; raise ValueError when it is none."""
-    try:
-        event: AnyEvent = msgspec.json.decode(data, type=AnyEvent)
-    except RecursionError:
-        raise ValueError("JSON is nested too deeply") from None
-    return event
