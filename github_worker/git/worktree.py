@@ -129,10 +129,9 @@ class Worktree:
         for entry in self._suspects:
             if (change := self._change(entry.path, entry)) is None:
                 continue
-            is_replaced = self._is_replaced(entry.path)
-            if entry.skips_worktree and change.oid is None and not is_replaced:
+            if entry.skips_worktree and change.oid is None and not self._is_replaced(entry.path):
                 continue
-            if is_replaced or self._rules.sparse.includes(entry.path):
+            if self._rules.sparse.includes(entry.path) or self._is_replaced(entry.path):
                 yield change
             else:
                 self.left_out.append((entry.path, _OUTSIDE))

@@ -9,7 +9,7 @@ import msgspec
 from github_worker.contract import InitSession, SessionInitialised
 from github_worker.progress import Report
 from github_worker.services import Services
-from github_worker.sessions.session import Session
+from github_worker.sessions.transaction import Session
 from github_worker.workspace.branch import BranchPlan, background_task, name_branch, start_branch
 from github_worker.workspace.clone import CloneOutcome, check_out, clone_or_update
 from github_worker.workspace.conflicts import carry_clone

@@ -1,4 +1,4 @@
-"""One request's work on one session: opened once, changed in folders, saved whole or not at all.
+"""One request's work on one session: unpacked once, changed in folders, saved whole or not at all.
 
 The upload runs beside the work and waits where the work is not done yet. A request that was answered before
 is answered again, and work that another writer got ahead of is carried over to that writer's version.
@@ -7,15 +7,23 @@ is answered again, and work that another writer got ahead of is carried over to 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import uuid4
 
 import msgspec
+from msgspec import Struct
 
 from github_worker.archive.limits import Limits
+from github_worker.archive.pack import pack
+from github_worker.archive.quarantine import FolderContents, Folders, Inventory
+from github_worker.archive.unpack import unpack
 from github_worker.contract import (
     CloneRepository,
     CommitAndPush,
@@ -26,15 +34,78 @@ from github_worker.contract import (
 )
 from github_worker.errors import SessionConflict, SessionNotFound, StorageUnavailable
 from github_worker.progress import ByteCount, Report
-from github_worker.retry import BACKOFF, jitter
+from github_worker.redaction import hide
+from github_worker.retry import BACKOFF, jitter, retry
 from github_worker.scratch import Scratch
-from github_worker.sessions.session import Session, load_session
+from github_worker.sessions.metadata import DownloadInterrupted, Metadata, translate_interruption
 from github_worker.storage import SessionChanged, Store
 
+WORKSPACE = Path("workspace/workspace")
 _VERSIONS = 3  # of other writers, that the work is carried over to
 
 AnyResult = TypeVar("AnyResult", bound=Result)
 SessionRequest = CloneRepository | CreateBranch | CommitAndPush | InitSession
+
+
+class RepositoryFolders(Struct, frozen=True):
+    """Where a repository of the session is, and what git must not see of it.
+
+    `quarantine` is the folder of the files of its `.git` that libgit2 does not see. `nested` are folders
+    below the worktree (`.` is itself) whose `.git` is kept from libgit2, `misnamed` are paths that git takes
+    for a `.git`, such as `.GIT`, and never adds, `attribute_files` those named `.gitattributes`.
+    """
+
+    worktree: Path
+    quarantine: Path
+    nested: list[str]
+    misnamed: list[str]
+    attribute_files: list[Path]
+    contents: Callable[..., FolderContents]
+
+
+class Session:
+    """One version of a session, unpacked: `version` is the store's, None for one that is new."""
+
+    def __init__(
+        self, session_id: str, folders: Folders, inventory: Inventory, limits: Limits, version: str | None
+    ) -> None:
+        self.id = session_id
+        self.folders = folders
+        self.inventory = inventory
+        self.version = version
+        self._limits = limits
+        self.metadata = Metadata.read(folders.tree, session_id)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the store has none of this id."""
+        return self.version is None
+
+    def repository_folders(self, cloned_path: str) -> RepositoryFolders:
+        """Return where the repository at `cloned_path` is, or will be."""
+        path, inventory = WORKSPACE / cloned_path, self.inventory
+        worktree = self.folders.tree / path
+
+        return RepositoryFolders(
+            worktree,
+            self.folders.quarantine / path / ".git",
+            _below(path, inventory.quarantined_repositories),
+            _below(path, inventory.misnamed),
+            [worktree / name for name in _below(path, inventory.contents.attribute_files)],
+            partial(inventory.contents.of_folder, os.fsencode(path), os.fsencode(worktree)),
+        )
+
+    def pack(self, before_worktree: Callable[[], None], before_tail: Callable[[], None]) -> Iterator[bytes]:
+        """Pack it; the two callables block until those parts are ready."""
+        return pack(
+            self.folders,
+            self.inventory,
+            self._limits,
+            before_worktree=before_worktree,
+            before_tail=before_tail,
+        )
+
+
 # Brings the work over to a newer version of the session; raises SessionConflict where it cannot.
 OnConflict = Callable[[Session], Awaitable[None]]
 
@@ -81,8 +152,25 @@ class Sessions:
             raise
 
     def load(self, session_id: str, received: ByteCount | None = None) -> Session:
-        """Download and unpack a session, in this thread."""
-        return load_session(session_id, self.store, self._scratch, self.limits, received or ByteCount())
+        """Download and unpack a session, or begin one; a download that breaks off is begun anew."""
+        return retry(lambda: self._load(session_id, received or ByteCount()), DownloadInterrupted)
+
+    def _load(self, session_id: str, received: ByteCount) -> Session:
+        folder = self._scratch.folder()
+        folders = Folders.make(folder)
+        hide(folders.tree)
+        hide(folders.quarantine)
+        try:
+            with self.store.download(session_id) as download:
+                if download is None:
+                    return Session(session_id, folders, Inventory(), self.limits, None)
+                received.size, received.total = 0, download.size
+                chunks = translate_interruption(received.count_chunks(download.chunks))
+                inventory = unpack(chunks, folders, self.limits)
+            return Session(session_id, folders, inventory, self.limits, download.version)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 class Transaction(Generic[AnyResult]):
@@ -247,3 +335,9 @@ def _answer(request: Request, session: Session, kind: type[AnyResult]) -> AnyRes
         return msgspec.convert(found, kind)
     except msgspec.ValidationError:  # a session may say anything
         return None
+
+
+def _below(root: Path, paths: Iterable[bytes]) -> list[str]:
+    """Return those of the archive's paths that are below a folder, relative to it."""
+    decoded = (os.fsdecode(path) for path in paths)
+    return [os.path.relpath(path, root) for path in decoded if f"{path}/".startswith(f"{root}/")]

@@ -17,7 +17,7 @@ from github_worker.git.repository import Repository
 from github_worker.git.worktree import is_clean
 from github_worker.progress import Report, watch
 from github_worker.services import Services
-from github_worker.sessions.session import Session
+from github_worker.sessions.transaction import Session
 from github_worker.workspace.repository import (
     Workspace,
     find_repository,

@@ -8,7 +8,7 @@ import shutil
 
 from github_worker.git.checkout import reset_index
 from github_worker.services import Services
-from github_worker.sessions.session import Session
+from github_worker.sessions.transaction import Session
 from github_worker.workspace.clone import CloneOutcome, require_empty
 from github_worker.workspace.repository import (
     Workspace,

@@ -14,7 +14,7 @@ from github_worker.git.config import RepositoryConfig
 from github_worker.git.repository import Repository
 from github_worker.redaction import Secret, hide
 from github_worker.services import Services
-from github_worker.sessions.session import WORKSPACE, RepositoryFolders, Session
+from github_worker.sessions.transaction import WORKSPACE, RepositoryFolders, Session
 
 _MAX_CONFIG_BYTES = 1024 * 1024
 _MAX_RULES_BYTES = 100 * 1024 * 1024  # as git has it, for a file of patterns
