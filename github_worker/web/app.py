@@ -46,6 +46,7 @@ from github_worker.settings import Settings
 # Seconds. The least that the header can say: another replica is probably idle, and a worker that ends is
 # replaced at once, while nobody can tell how long a job takes. A client's pauses grow by themselves.
 _RETRY_AFTER = 1
+_MAX_BODIES_BYTES = 4 * MAX_BODY_BYTES  # that are in memory at once, before a job is admitted
 _MOST_SAID = 500  # characters of what is wrong with a body, which may have chosen them
 _GETS = ("/health", "/status", "/openapi.json")
 _ENDPOINTS = ", ".join([f"POST /{operation}" for operation in REQUESTS] + [f"GET {path}" for path in _GETS])
@@ -79,6 +80,7 @@ class _Worker:
         self._settings = settings
         self._container_id = container_id
         self._limits = limits
+        self._bodies = Bodies(limits.body)
         self.gets = (self.health, self.status, self.openapi)
 
     async def start(self, kind: type[contract.Request], request: Request) -> Response:
@@ -87,7 +89,7 @@ class _Worker:
 
         authorize(request.headers.get("authorization", ""), self._settings.worker_tokens)
         self._gate.check()
-        body = await read_body(request, self._limits.body)
+        body = await self._bodies.read(request)
         return JobStream(self._gate.admit(decode(kind, body, self._settings)), self._limits.ping)
 
     async def health(self, request: Request) -> Response:
@@ -164,21 +166,36 @@ def authorize(header: str, tokens: tuple[Secret, ...]) -> None:
         raise Unauthorized("a valid bearer token is required")
 
 
-async def read_body(request: Request, seconds: float) -> bytes:
-    """Read a body; raise PayloadTooLarge, or RequestTimeout after so many seconds."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-        raise PayloadTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise PayloadTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
-    except TimeoutError:
-        raise RequestTimeout(f"the body did not arrive within {seconds:g} seconds") from None
-    return bytes(body)
+class Bodies:
+    """Reads bodies, each within so many seconds, and all that are read at once within a limit."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._bytes = 0
+
+    async def read(self, request: Request) -> bytes:
+        """Read a body; raise PayloadTooLarge, RequestTimeout, or Busy where others leave it no room."""
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+            raise PayloadTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._seconds):
+                async for chunk in request.stream():
+                    self._add(chunk, body)
+        except TimeoutError:
+            raise RequestTimeout(f"the body did not arrive within {self._seconds:g} seconds") from None
+        finally:
+            self._bytes -= len(body)
+        return bytes(body)
+
+    def _add(self, chunk: bytes, body: bytearray) -> None:
+        body += chunk
+        self._bytes += len(chunk)
+        if len(body) > MAX_BODY_BYTES:
+            raise PayloadTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
+        if self._bytes > _MAX_BODIES_BYTES:
+            raise Busy("this worker has as many requests to read as it can hold")
 
 
 def decode(kind: type[contract.Request], body: bytes, settings: Settings) -> contract.Request:

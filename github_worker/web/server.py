@@ -17,49 +17,110 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import HANDLED_SIGNALS, Server
 
+from github_worker.contract import MAX_BODY_BYTES
 from github_worker.jobs import Gate
 
+_PIECE = 16 * 1024  # bytes that are parsed before anything is counted
 _MAX_HEAD_BYTES = 64 * 1024
+_MAX_HEADERS = 128
+_MAX_PIPELINE = 16  # requests that wait for the answer to an earlier one
+_FRAMING = 8  # bytes beside the body that each of its bytes may bring; a chunk of one byte brings five
 _HEAD_TIMEOUT = 10.0  # seconds for a request's line and headers
+_DRAIN_TIMEOUT = 2.0  # seconds for what is left of a body when its request has been answered
 _FLUSH_TIMEOUT = 5.0  # seconds for bytes that a client has yet to take
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a limit on the size and the time of a request's head; httptools has neither."""
+    """HTTP/1.1 with a limit on every part of a request and on its time; httptools and uvicorn have none.
+
+    What is no body (line, headers, sizes and extensions of chunks, trailers) is paid from an allowance of
+    `_MAX_HEAD_BYTES`, which each byte of the body fills up again by `_FRAMING`. The application limits the
+    body that it reads; of one that is answered before it is whole, as much is thrown away.
+    """
+
+    _allowance: int
+    _timer: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         super().connection_made(transport)
-        self._await_head()
+        self._drain = MAX_BODY_BYTES
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, unless the request has become too large."""
+        view = memoryview(data)
+        for start in range(0, len(view), _PIECE):
+            if self.transport.is_closing():
+                return
+            piece = view[start : start + _PIECE]
+            self._allowance -= len(piece)
+            super().data_received(piece)  # type: ignore[arg-type]
+            if self._is_too_large() and not self.transport.is_closing():
+                self._cut_off()
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a head."""
         super().on_message_begin()
-        self._head_timer.cancel()
-        self._await_head()
+        self._timer.cancel()
+        self._expect_head()
+        self._drain = MAX_BODY_BYTES
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; nobody reads trailers."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop counting."""
+        """Stop waiting; the application has its own time for the body."""
         self._in_head = False
-        self._head_timer.cancel()
+        self._timer.cancel()
         super().on_headers_complete()
 
-    def data_received(self, data: bytes) -> None:
-        """Feed the parser, unless a head has become too long."""
-        super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                self.send_400_response("Request head too large.")
+    def on_body(self, body: bytes) -> None:
+        """Fill the allowance up."""
+        self._allowance = min(self._allowance + (1 + _FRAMING) * len(body), _MAX_HEAD_BYTES)
+        if self.cycle.response_complete:
+            self._drain -= len(body)
+        super().on_body(body)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
-        self._head_timer.cancel()
-        super().connection_lost(exc)
+    def on_message_complete(self) -> None:
+        """Begin to wait for the next head, if this request has been answered."""
+        super().on_message_complete()
+        if self.cycle.response_complete:
+            self._timer.cancel()
+            self._expect_head()
 
-    def _await_head(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        self._head_timer = self.loop.call_later(_HEAD_TIMEOUT, self.transport.close)
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next head, or shortly for what is left of the request."""
+        super().on_response_complete()
+        if not self.cycle.response_complete:  # another request waits for its answer
+            return
+        self._timer.cancel()
+        if self.cycle.more_body:
+            self._timer = self.loop.call_later(_DRAIN_TIMEOUT, self.transport.close)
+        else:
+            self._expect_head()
+
+    def _expect_head(self) -> None:
+        self._in_head, self._allowance = True, _MAX_HEAD_BYTES
+        self._timer = self.loop.call_later(_HEAD_TIMEOUT, self.transport.close)
+
+    def _is_too_large(self) -> bool:
+        too_many = len(self.headers or ()) > _MAX_HEADERS or len(self.pipeline) > _MAX_PIPELINE
+        return too_many or self._allowance < 0 or self._drain < 0
+
+    def _cut_off(self) -> None:
+        idle = self.cycle is None or self.cycle.response_complete
+        if not self.pipeline and (idle if self._in_head else not self.cycle.response_started):
+            self.send_400_response("Request too large.")
+        else:
+            self.transport.close()
 
 
 class WorkerServer(Server):
