@@ -35,7 +35,7 @@ class Tally:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.received = self.unpacked = self.files = self._kept = 0
+        self.received = self.unpacked = self.files = self._inflated = self._kept = 0
 
     def add_unpacked(self, size: int) -> None:
         """Count bytes of the archive; raise SessionTooLarge when they are too many."""
@@ -52,6 +52,14 @@ class Tally:
         limits = self.limits
         if self.unpacked > max(limits.ratio_free_bytes, self.received * limits.max_ratio):
             raise SessionTooLarge(f"The session's archive unpacks to over {limits.max_ratio} times its size")
+
+    def add_inflated(self, size: int) -> None:
+        """Count bytes that an object inflates to; raise SessionTooLarge when they are too many."""
+        self._inflated += size
+        limits = self.limits
+        allowed = max(limits.ratio_free_bytes, self.received * limits.max_ratio)
+        if self._inflated > min(limits.max_bytes, allowed):
+            raise SessionTooLarge("The session's repository has objects that inflate to more than is allowed")
 
     def add_file(self) -> None:
         """Count a member of whatever kind; raise SessionTooLarge when they are too many."""

@@ -39,6 +39,7 @@ _FILES = re.compile(
     rb"|objects/(?:[0-9a-f]{2}/[0-9a-f]{38}|pack/pack-[^/]+\.(?:pack|idx))",
     re.DOTALL,
 )
+_OBJECT = re.compile(rb"objects/(?:([0-9a-f]{2}/[0-9a-f]{38})|pack/.+)", re.DOTALL)
 
 
 class Kind(Enum):
@@ -60,6 +61,23 @@ def in_tree(path: bytes, kind: Kind) -> bool:
     if kind is Kind.FOLDER:
         return inside is None or _FOLDERS.fullmatch(inside) is not None
     return kind is Kind.FILE and inside is not None and _FILES.fullmatch(inside) is not None
+
+
+def is_object_file(path: bytes) -> bool:
+    """Tell whether a file of the tree is where libgit2 looks for objects."""
+    return _find_object(path) is not None
+
+
+def is_loose_object(path: bytes) -> bool:
+    """Tell whether a file of the tree is where libgit2 looks for one object."""
+    found = _find_object(path)
+    return found is not None and found[1] is not None
+
+
+def _find_object(path: bytes) -> re.Match[bytes] | None:
+    if b"/.git/objects/" not in path or (match := _REPOSITORY.fullmatch(path)) is None:
+        return None
+    return _OBJECT.fullmatch(match[1])
 
 
 def is_in_worktree(path: bytes) -> bool:

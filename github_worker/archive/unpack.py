@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from github_worker.archive import tar
 from github_worker.archive.gzip import inflate
 from github_worker.archive.limits import ENTRY, Limits, Tally
+from github_worker.archive.loose_object import inspect, inspect_file
 from github_worker.archive.quarantine import (
     METADATA,
     REPOSITORIES,
@@ -28,6 +29,8 @@ from github_worker.archive.quarantine import (
     Kind,
     in_tree,
     is_in_worktree,
+    is_loose_object,
+    is_object_file,
 )
 from github_worker.archive.tar import BLOCK, NANO, Member, quote
 from github_worker.errors import SessionCorrupt, SessionTooLarge
@@ -93,6 +96,8 @@ class _Unpacker:
     def _write_file(self, member: Member, reader: TarReader) -> None:
         disk_mode = member.mode & 0o777 | _least_mode(member.path)
         pieces = reader.content(member)
+        if is_loose_object(member.path):
+            pieces = inspect(member.path, pieces, self._tally)
         content = ContentHash(member.size) if is_in_worktree(member.path) else None
         path = self._disk.prepare(member.path, Kind.FILE)
         self._disk.write_file(path, disk_mode, member.mtime, pieces, content)
@@ -142,7 +147,11 @@ class _Unpacker:
         old, new = self._disk.locate(source, Kind.FILE), self._disk.prepare(path, Kind.FILE)
         if not _is_file(old):
             raise SessionCorrupt(f"The session's archive has {quote(path)}, a link to no file before it")
-        if in_tree(source, Kind.FILE) == in_tree(path, Kind.FILE):
+        if is_loose_object(path):
+            inspect_file(path, old, self._tally)
+        # What is written in place, as a log of git's is, must not change an object by its other name.
+        together = in_tree(source, Kind.FILE) == in_tree(path, Kind.FILE)
+        if together and is_object_file(source) == is_object_file(path):
             self._disk.make_hard_link(old, new)
         else:
             self._disk.copy_file(old, new)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
 import struct
+import subprocess
+import sys
 import zlib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,6 +106,21 @@ async def test_a_commit_that_is_not_there(attack: Attack) -> None:
     objects = [name for name in members if "/.git/objects/" in name and members[name].isreg()]
     attack.sessions.put(SESSION, edit(attack.sessions.get(SESSION).data, dict.fromkeys(objects)))
     assert await commit_or_sentence(attack) is not None
+
+
+async def test_an_object_that_is_cut_is_corrupt(attack: Attack) -> None:
+    """A blob, a tree and a commit, at whatever length; libgit2 alone would read for ever."""
+    attack.change({"new.txt": "new\n"})
+    await attack.commit()
+    attack.change({"another.txt": "another\n"})
+    command = [sys.executable, "-m", "tests.security.cut_objects"]
+    env = {"PATH": os.environ["PATH"], **attack.runner.env}
+    run = partial(subprocess.run, env=env, text=True, capture_output=True, timeout=120)
+    jobs = await asyncio.to_thread(run, command)
+    assert jobs.returncode == 0, jobs.stderr
+    ends = jobs.stdout.split()
+    assert len(ends) > 200
+    assert set(ends) == {"session_corrupt"}
 
 
 @pytest.mark.parametrize("hole", ["tree", "blob"])
