@@ -117,17 +117,19 @@ def create(repository: Repository, tree: str, message: str, author: Person) -> s
 def list_unpushed(
     repository: Repository, tree: str | None = None, message: bytes = b""
 ) -> Iterator[Revision]:
-    """Yield HEAD's commits that the remote lacks, and last the one that would have `tree` and `message`.
+    """Yield the commits that a push of HEAD would send, and last the one that would have `tree` and `message`.
 
-    Raises FileTooLarge for a file that the forge does not take.
+    With a `tree`, those that a merge in progress brings are sent too. Raises FileTooLarge for a file that the
+    forge does not take.
     """
     libgit2 = repository.libgit2
-    for commit in _walk_unpushed(libgit2):
+    heads = [] if libgit2.head_is_unborn else [libgit2.head.target]
+    heads += libgit2.listall_mergeheads() if tree is not None else []
+    parents = [repository.commit(str(oid)) for oid in heads]
+    for commit in _walk_unpushed(libgit2, parents):
         brought, replaced = _list_files(repository, commit.tree, commit.parents)
         yield Revision(str(commit.id), commit.raw_message, brought, replaced)
     if tree is not None:
-        heads = [] if libgit2.head_is_unborn else [libgit2.head.target]
-        parents = [repository.commit(str(oid)) for oid in heads + libgit2.listall_mergeheads()]
         brought, replaced = _list_files(repository, libgit2[tree].peel(pygit2.Tree), parents)
         yield Revision(None, message, brought, replaced)
 
@@ -182,18 +184,16 @@ def _to_change(patch: pygit2.Patch) -> Change:
     )
 
 
-def _walk_unpushed(libgit2: pygit2.Repository) -> Iterator[pygit2.Commit]:
-    if libgit2.head_is_unborn:
-        return
-    head = libgit2.head.target
+def _walk_unpushed(libgit2: pygit2.Repository, tips: list[pygit2.Commit]) -> Iterator[pygit2.Commit]:
+    """Yield what the tips have and no branch of the remote has, parents first."""
     pushed = {
         reference.target
         for reference in libgit2.references.iterator()
         if reference.name.startswith(_TRACKED) and isinstance(reference.target, pygit2.Oid)
     }
-    if head in pushed:
-        return
-    walker = libgit2.walk(head, SortMode.TOPOLOGICAL | SortMode.REVERSE)
+    walker = libgit2.walk(None, SortMode.TOPOLOGICAL | SortMode.REVERSE)
+    for oid in {tip.id for tip in tips} - pushed:
+        walker.push(oid)
     for oid in pushed:
         walker.hide(oid)
     yield from walker

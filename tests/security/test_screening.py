@@ -124,6 +124,44 @@ async def test_a_merge_brings_what_others_pushed(attack: Attack, tmp_path: Path)
     assert "theirs.txt" in attack.origin.files(attack.branch)
 
 
+@pytest.mark.parametrize("sides", [1, 2], ids=["merge", "octopus"])
+async def test_what_a_merge_in_progress_brings_is_screened(
+    sides: int, attack: Attack, tmp_path: Path
+) -> None:
+    """Files, removed files and messages of every other parent: the push would send them all."""
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "session")
+    _begin_merge(worktree, attack.branch, {"leak.txt": f"{GITHUB}\n"}, sides)
+    _put(attack, worktree)
+    _, found = await refused(attack.runner)
+    assert {(place["path"], place["kind"]) for place in found} == {
+        ("leak.txt", "GitHub token"),
+        ("the commit's message", "a credential of this request"),
+    }
+    leaking = {git("-C", worktree, "rev-parse", f"side{side}~1").decode().strip() for side in range(sides)}
+    assert {place["commit"] for place in found} == leaking
+
+
+async def test_a_large_file_of_a_merge_in_progress_is_not_pushed(attack: Attack, tmp_path: Path) -> None:
+    """It is of a commit that the merge brings, which removes it again."""
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "session")
+    _begin_merge(worktree, attack.branch, {"large.bin": "0" * (100 * 1024 * 1024 + 1)}, message="Local")
+    _put(attack, worktree)
+    with pytest.raises(FileTooLarge, match=r"large\.bin"):
+        await attack.runner.commit()
+    assert attack.origin.log(attack.branch)[0].message == "Begin"
+
+
+async def test_a_merge_in_progress_of_what_is_pushed_stops_nobody(attack: Attack, tmp_path: Path) -> None:
+    """What it brings is there already."""
+    attack.origin.commit({"theirs.txt": f"{GITHUB}\n"})
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "session")
+    git("-C", worktree, "fetch", "--quiet", attack.origin.path, "main:refs/remotes/origin/main")
+    _git(worktree, "merge", "--quiet", "--no-ff", "--no-commit", "origin/main")
+    _put(attack, worktree)
+    assert (await attack.runner.commit()).pushed
+    assert "theirs.txt" in attack.origin.files(attack.branch)
+
+
 async def test_a_name_that_is_not_utf8_is_told(attack: Attack, tmp_path: Path) -> None:
     """In an unpushed merge too, whose other side has such names."""
     worktree = attack.sessions.get(SESSION).extract(tmp_path / "session")
@@ -211,6 +249,24 @@ def _commit_in_session(attack: Attack, tmp_path: Path, *commits: dict[str, str])
         _git(worktree, "commit", "--quiet", "-m", "Local")
     _put(attack, worktree)
     return worktree
+
+
+def _begin_merge(
+    worktree: Path, branch: str, files: dict[str, str], sides: int = 1, message: str = f"Use {WRITE_TOKEN}"
+) -> None:
+    """Leave a merge in progress of sides that had the files, and removed them again."""
+    names = [f"side{side}" for side in range(sides)]
+    for side in names:
+        _git(worktree, "checkout", "--quiet", "-b", side, "origin/main")
+        for name, content in files.items():
+            (worktree / name).write_text(content)
+        (worktree / f"{side}.txt").write_text(side)
+        _git(worktree, "add", "-A")
+        _git(worktree, "commit", "--quiet", "-m", f"{message} {side}")
+        _git(worktree, "rm", "--quiet", *files)
+        _git(worktree, "commit", "--quiet", "-m", "Remove it")
+    _git(worktree, "checkout", "--quiet", branch)
+    _git(worktree, "merge", "--quiet", "--no-ff", "--no-commit", *names)
 
 
 def _put(attack: Attack, worktree: Path) -> None:
