@@ -26,7 +26,7 @@ LAYERS = (
     {"services"},
     {"sessions", "git", "naming", "github"},
     {"archive", "storage"},
-    {"settings", "progress", "scratch", "credentials", "retry", "logs", "memory"},
+    {"settings", "progress", "scratch", "credentials", "retry", "logs", "memory", "http_body"},
     {"contract", "errors"},
     {"redaction"},
 )

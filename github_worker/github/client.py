@@ -38,6 +38,7 @@ from github_worker.github.responses import (
     Ref,
     Rule,
 )
+from github_worker.http_body import ACCEPTED, BodyRefused, read_body
 from github_worker.progress import Report
 from github_worker.redaction import Secret, scrub
 from github_worker.retry import Backoff
@@ -48,12 +49,17 @@ if TYPE_CHECKING:
 
 _BACKOFF = Backoff(first=0.25, longest=2.0, tries=5)
 _MAX_HOPS = 3
+_MAX_BODY = 32 * 1024 * 1024  # a hundred check runs whose outputs are as long as GitHub lets them be
 _REDIRECTS = {301, 302, 307, 308}
 _SHARE = 0.95  # of a job's time: it then ends by itself, saying what it waited for
 
 
 class OutcomeUnknown(RemoteUnavailable):
     """The request was sent, and what became of it is not known."""
+
+
+class AnswerRefused(RemoteUnavailable):
+    """GitHub's answer is none that its API gives."""
 
 
 class GitHub:
@@ -83,6 +89,8 @@ class GitHub:
         for failures in range(1, _BACKOFF.tries):
             try:
                 return await self._send_within_limits(request)
+            except AnswerRefused:
+                raise
             except OutcomeUnknown:
                 if not request.repeatable:
                     raise
@@ -125,17 +133,21 @@ class GitHub:
         import httpx  # noqa: PLC0415 (most jobs are not about pull requests)
 
         try:
-            response = await self._http.request(
+            async with self._http.stream(
                 request.method,
                 url,
                 json=request.body,
                 headers={"Authorization": f"Bearer {self._token.reveal()}"},
-            )
+            ) as response:
+                encoding = response.headers.get("content-encoding")
+                content = await read_body(response.aiter_raw(), encoding, _MAX_BODY)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise RemoteUnavailable(f"GitHub cannot be reached: {_describe(error)}") from None
         except httpx.RequestError as error:
             raise OutcomeUnknown(f"The connection to GitHub broke: {_describe(error)}") from None
-        return ApiResponse(response.status_code, dict(response.headers), response.content)
+        except BodyRefused as error:
+            raise AnswerRefused(f"GitHub's answer cannot be read: {error}") from None
+        return ApiResponse(response.status_code, dict(response.headers), content)
 
     def _require_same_origin(self, url: str) -> str:
         if urlsplit(url)[:2] != urlsplit(self._url)[:2]:
@@ -159,6 +171,7 @@ async def open_github(settings: Settings, token: Secret, report: Report) -> Asyn
         "Accept": "application/vnd.github+json",
         "User-Agent": f"github-worker/{__version__}",
         "X-GitHub-Api-Version": "2022-11-28",
+        **ACCEPTED,
     }
     proxy = settings.proxy_for(settings.github_api_url)
     # trust_env would read proxies from the environment; the machine's authorities are those that git trusts

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from github_worker.contract import ModelKey
+from github_worker.http_body import ACCEPTED, BodyRefused, read_body
 from github_worker.naming.answers import NoAnswer
 from github_worker.naming.prompts import Prompt
 from github_worker.redaction import scrub
@@ -19,6 +20,7 @@ _BASE_URL = "https://api.anthropic.com"
 _OAUTH_BETA = "oauth-2025-04-20"  # anthropic.lib.credentials: what unlocks bearer tokens of OAuth
 _API_VERSION = "2023-06-01"
 _RETRIES = 1
+_MAX_BODY = 1024 * 1024  # the longest answer that is asked for has some five thousand characters
 
 
 class _Block(Struct):
@@ -47,6 +49,8 @@ async def ask(prompt: Prompt, key: ModelKey, settings: Settings) -> str:
         said = " ".join(scrub(error.api_message or "").split())[:200]
         raise NoAnswer(f"the model's API answered {error.status_code}{said and f': {said}'}") from None
     except anthropic.AnthropicError as error:
+        if isinstance(error.__cause__, BodyRefused):
+            raise NoAnswer(f"the answer of the model's API was not read: {error.__cause__}") from None
         raise NoAnswer(f"the model's API could not be asked: {type(error).__name__}") from None
     return read(await response.read())
 
@@ -76,12 +80,30 @@ def _make_client(key: ModelKey, settings: Settings) -> anthropic.AsyncAnthropic:
         open_telemetry=False,
         # The environment's proxies are not asked, and no redirect takes the prompt elsewhere.
         http_client=httpx2.AsyncClient(
-            verify=ssl.create_default_context(),
-            proxy=proxy.reveal() if proxy else None,
+            headers=ACCEPTED,
+            transport=_Transport(
+                verify=ssl.create_default_context(),
+                proxy=proxy.reveal() if proxy else None,
+                trust_env=False,
+            ),
             trust_env=False,
             follow_redirects=False,
         ),
     )
+
+
+class _Transport(httpx2.AsyncHTTPTransport):
+    """Reads every answer before the SDK does, which would read one of any length."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request, and return an answer whose body was read."""
+        response = await super().handle_async_request(request)
+        try:
+            encoding = response.headers.pop("content-encoding", None)
+            content = await read_body(response.aiter_raw(), encoding, _MAX_BODY)
+        finally:
+            await response.aclose()
+        return httpx2.Response(response.status_code, headers=response.headers, content=content)
 
 
 def _make_headers(client: anthropic.AsyncAnthropic, key: ModelKey) -> dict[str, str | anthropic.Omit]:

@@ -12,12 +12,14 @@ import httpx
 import msgspec
 
 from github_worker.errors import StorageUnavailable
+from github_worker.http_body import Body, BodyRefused
 from github_worker.redaction import scrub
 from github_worker.retry import Backoff, jitter
 from github_worker.storage import Download, SessionChanged, follow_up, read_ahead
 
 _BACKOFF = Backoff(first=0.2, longest=0.8, tries=4)  # of a GET
 _ETAG = "etag:"
+_MAX_ANSWER = 1024 * 1024  # bytes of one that is no archive
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -47,7 +49,7 @@ class StorageWorkerStore:
         """Open a session's archive, or None where there is none; raise StorageUnavailable."""
         # Asked before the archive is, so that a save in between shows as a change later on.
         metadata = self._read_metadata(session_id)
-        with closing(self._get(f"{session_id}/download", stream=True)) as response:
+        with closing(self._get(f"{session_id}/download")) as response:
             if response.status_code == httpx.codes.NOT_FOUND:
                 yield None
                 return
@@ -67,8 +69,12 @@ class StorageWorkerStore:
         rest = follow_up(first, chunks, partial(self._check, session_id, version))
         content = b"".join(first) if is_whole else rest
         headers = {"Content-Type": "application/gzip", **_make_condition(version)}
-        with _translate_errors():
-            response = self._client.post(f"{session_id}/upload", content=content, headers=headers)
+        with (
+            _translate_errors(),
+            self._client.stream("POST", f"{session_id}/upload", content=content, headers=headers) as response,
+            suppress(BodyRefused),  # the status is all that counts
+        ):
+            _read_answer(response)
         if response.status_code == httpx.codes.PRECONDITION_FAILED:
             raise SessionChanged(session_id)
         if not response.is_success:
@@ -81,31 +87,33 @@ class StorageWorkerStore:
             raise SessionChanged(session_id)
 
     def _read_metadata(self, session_id: str) -> _Metadata | None:
-        response = self._get(session_id)
-        if response.status_code == httpx.codes.NOT_FOUND:
-            return None
-        try:
-            return msgspec.json.decode(response.content, type=_Metadata)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StorageUnavailable(f"The session storage sent no session's description: {error}") from None
+        with closing(self._get(session_id)) as response:
+            if response.status_code == httpx.codes.NOT_FOUND:
+                return None
+            try:
+                return msgspec.json.decode(_read_answer(response), type=_Metadata)
+            except (BodyRefused, msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise StorageUnavailable(
+                    f"The session storage sent no session's description: {error}"
+                ) from None
 
-    def _get(self, path: str, *, stream: bool = False) -> httpx.Response:
+    def _get(self, path: str) -> httpx.Response:
         with _translate_errors():
-            response = self._send(self._client.build_request("GET", path), stream=stream)
+            response = self._send(self._client.build_request("GET", path))
         if response.status_code not in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
             response.close()
             raise _explain_status(response)
         return response
 
-    def _send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
+    def _send(self, request: httpx.Request) -> httpx.Response:
         for failures in range(1, _BACKOFF.tries):
             with suppress(httpx.NetworkError, httpx.RemoteProtocolError):
-                response = self._client.send(request, stream=stream)
+                response = self._client.send(request, stream=True)
                 if not response.is_server_error:
                     return response
                 response.close()
             time.sleep(_BACKOFF.pause(failures, jitter()))
-        return self._client.send(request, stream=stream)
+        return self._client.send(request, stream=True)
 
 
 def _make_version(metadata: _Metadata | None) -> str:
@@ -123,6 +131,13 @@ def _load_trust(url: str) -> ssl.SSLContext:
     if httpx.URL(url).scheme == "https":
         return ssl.create_default_context()
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _read_answer(response: httpx.Response) -> bytes:
+    body = Body(response.headers.get("Content-Encoding"), _MAX_ANSWER)
+    for piece in _read_body(response):
+        body.add(piece)
+    return body.content
 
 
 def _read_body(response: httpx.Response) -> Iterator[bytes]:

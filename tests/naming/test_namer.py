@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from github_worker.naming.model import read
 from github_worker.redaction import Secret, scrub
 from github_worker.settings import from_env
 from tests.naming.rules import ANY_TEXT, assert_message, assert_session
-from tests.support.faults import Hang
+from tests.support.faults import ENCODED, ENDLESS, Flood, Hang
 from tests.support.http import Handler, LoopbackServer
 from tests.support.model import Fail, Model, Say
 
@@ -212,6 +214,62 @@ class _Redirecting(Handler):
         """Point to the target."""
         b"".join(self.body())
         self.answer(307, b"", Location=f"{self.target}{self.path}")
+
+
+# Names a session twice; prints how many KiB more memory the second time took, and why it fell back.
+_NAME_TWICE = """
+import asyncio, re, sys
+from github_worker.contract import ModelCredentials
+from github_worker.naming import Namer
+from github_worker.settings import from_env
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+
+async def name():
+    namer, key = Namer(from_env({"ANTHROPIC_BASE_URL": sys.argv[1]})), ModelCredentials("sk-ant-api03-0123")
+    assert (await namer.name_session("Add it", key)).fallback is None
+    before = peak()
+    named = await namer.name_session("Add it", key)
+    print(peak() - before, named.fallback)
+
+asyncio.run(name())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read where Linux tells it")
+@pytest.mark.parametrize("answer", ENDLESS.values(), ids=ENDLESS)
+def test_an_answer_without_an_end_costs_little(model: Model, answer: Flood) -> None:
+    """It is read to a MiB, before and after inflating, and the reason is told."""
+    model.script(NAMED, answer)
+
+    told = subprocess.check_output([sys.executable, "-c", _NAME_TWICE, model.origin], text=True)
+
+    kib, _, reason = told.strip().partition(" ")
+    assert reason == "the answer of the model's API was not read: it is over 1,048,576 bytes"
+    assert int(kib) < 8 * 1024
+
+
+@pytest.mark.parametrize("answer", ENCODED.values(), ids=ENCODED)
+async def test_an_answer_in_a_strange_encoding_is_not_read(
+    namer: MakeNamer, model: Model, answer: Flood
+) -> None:
+    """What was not asked for is not decoded."""
+    model.script(answer)
+
+    named = await namer().name_session(REQUEST, API_KEY)
+
+    assert named.fallback is not None
+    assert re.search("was not read: it is (encoded|no sound gzip)", named.fallback)
+
+
+async def test_an_error_without_an_end_is_not_read(namer: MakeNamer, model: Model) -> None:
+    """The SDK reads what stands in an error too."""
+    model.script(dataclasses.replace(Flood.plain(), status=400))
+
+    named = await namer().name_session(REQUEST, API_KEY)
+
+    assert named.fallback == "the answer of the model's API was not read: it is over 1,048,576 bytes"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"[]", b"\xff", b'{"content": 7}', b"[" * 99_999])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ from github_worker.errors import (
 from github_worker.services import Services
 from github_worker.settings import from_env
 from tests.pull_requests.conftest import Jobs
-from tests.support.faults import Answer, Cut, Moment, Redirect
+from tests.support.faults import ENCODED, ENDLESS, Answer, Cut, Flood, Moment, Redirect
 from tests.support.github import ENTERPRISE, TOKEN, GitHub
+from tests.support.memory import MIB, bounded_memory
 
 _TEXTS = {"head": "topic", "base": "main", "title": "Title", "body": "body"}
 _OPEN = "POST /repos/octocat/hello-world/pulls"
@@ -168,6 +170,29 @@ async def test_a_page_that_is_no_answer_is_unavailable(github: GitHub, jobs: Job
     github.faults.add(Answer(200, b"<html>sign in</html>"), _LIST)
     with pytest.raises(RemoteUnavailable, match="cannot be read"):
         await jobs.run(CreatePullRequest, **_TEXTS)
+
+
+@pytest.mark.parametrize("answer", [*ENDLESS.values(), *ENCODED.values()], ids=[*ENDLESS, *ENCODED])
+async def test_an_answer_without_an_end_or_in_a_strange_encoding_is_not_read(
+    github: GitHub, jobs: Jobs, answer: Flood
+) -> None:
+    """It costs some times its limit of 32 MiB, and is not asked for again, as nothing better would come."""
+    github.faults.add(answer, _LIST, times=9)
+    with (
+        bounded_memory(120 * MIB),
+        pytest.raises(RemoteUnavailable, match=r"cannot be read: it is (over|encoded|no sound)"),
+    ):
+        await jobs.run(CreatePullRequest, **_TEXTS)
+    assert github.count("GET", "/pulls") == 1
+
+
+async def test_a_compressed_answer_is_read(github: GitHub, jobs: Jobs) -> None:
+    """So GitHub sends its answers to who takes them."""
+    packed = gzip.compress(json.dumps({"message": "Moved house"}).encode())
+    github.faults.add(Answer(404, packed, {"Content-Encoding": "gzip"}), _LIST)
+    with pytest.raises(RepositoryNotFound, match="Moved house"):
+        await jobs.run(CreatePullRequest, **_TEXTS)
+    assert github.asked[0].headers["accept-encoding"] == "gzip"
 
 
 async def test_a_redirect_within_github_is_followed(github: GitHub, jobs: Jobs) -> None:

@@ -11,7 +11,19 @@ from github_worker.errors import StorageUnavailable
 from github_worker.storage import SessionChanged
 from github_worker.storage.storage_worker import StorageWorkerStore
 from tests.stores.archives import LARGE, SMALL, archive, chunks, load, version
-from tests.support.faults import Answer, Cut, Fault, Hang, Meanwhile, Moment, Redirect
+from tests.support.faults import (
+    ENCODED,
+    ENDLESS,
+    Answer,
+    Cut,
+    Fault,
+    Flood,
+    Hang,
+    Meanwhile,
+    Moment,
+    Redirect,
+)
+from tests.support.memory import MIB, bounded_memory
 from tests.support.storage_worker import StorageRequest, StorageWorker
 
 DOWNLOAD, UPLOAD, METADATA = (
@@ -197,6 +209,26 @@ def test_a_description_that_is_none_is_an_error(worker: StorageWorker, garbage: 
 
     with pytest.raises(StorageUnavailable, match="description"):
         load(store_of(worker))
+
+
+@pytest.mark.parametrize("answer", [*ENDLESS.values(), *ENCODED.values()], ids=[*ENDLESS, *ENCODED])
+def test_a_description_without_an_end_or_in_a_strange_encoding_is_not_read(
+    plain_worker: StorageWorker, answer: Flood
+) -> None:
+    """It is read to a MiB, before and after inflating."""
+    plain_worker.faults.add(answer, METADATA, times=9)
+
+    with bounded_memory(8 * MIB), pytest.raises(StorageUnavailable, match="description: it is"):
+        load(store_of(plain_worker, timeout=2))
+
+
+@pytest.mark.parametrize("answer", ENDLESS.values(), ids=ENDLESS)
+def test_an_upload_whose_answer_has_no_end_is_done(worker: StorageWorker, answer: Flood) -> None:
+    """Its status says so, and the rest is not read."""
+    worker.faults.add(answer, UPLOAD)
+
+    with bounded_memory(8 * MIB):
+        store_of(worker, timeout=2).upload("session-1", chunks(OLD), version(store_of(worker)))
 
 
 UPLOAD_FAULTS = {

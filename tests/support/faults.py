@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -84,6 +85,30 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Flood:
+    """Answer with a body that begins with `first`, goes on with `again`, and never ends."""
+
+    first: bytes
+    again: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+
+    @classmethod
+    def plain(cls) -> Flood:
+        """Send spaces."""
+        return cls(b"{", b" " * 2**18)
+
+    @classmethod
+    def gzip(cls) -> Flood:
+        """Send a gzip member of spaces, a thousandth of what it inflates to."""
+        deflater = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
+        first = deflater.compress(b"{") + deflater.flush(zlib.Z_FULL_FLUSH)
+        # A full flush ends on a byte and forgets all, so that what follows it can be repeated.
+        again = deflater.compress(b" " * 2**26) + deflater.flush(zlib.Z_FULL_FLUSH)
+        return cls(first, again, {"Content-Encoding": "gzip"})
+
+
+@dataclass(frozen=True)
 class Redirect:
     """Answer that the resource is under another base URL."""
 
@@ -91,8 +116,14 @@ class Redirect:
     status: int = 302
 
 
+ENDLESS = {"plain": Flood.plain(), "gzip": Flood.gzip()}
+ENCODED = {
+    "brotli": Flood(b"{}", b"{}", {"Content-Encoding": "br"}),
+    "twice": Flood(b"{}", b"{}", {"Content-Encoding": "gzip, gzip"}),
+    "not at all": Flood(b"{}", b"{}", {"Content-Encoding": "gzip"}),
+}
 Interruption = Hang | Cut | Delay | Meanwhile
-Fault = Interruption | Answer | Redirect
+Fault = Interruption | Answer | Flood | Redirect
 
 
 def strikes(fault: Fault | None, at: Moment) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.support import github_description as described
-from tests.support.faults import Answer, Moment, Redirect
+from tests.support.faults import Answer, Flood, Moment, Redirect
 from tests.support.github_routes import error, route
 from tests.support.github_state import Hosted, Refused
 from tests.support.http import Handler
@@ -75,6 +75,8 @@ class _Handler(Handler):
         self.github.faults.strike(fault, Moment.RECEIVED)
         if isinstance(fault, Answer):
             self.answer(fault.status, fault.body, **fault.headers)
+        elif isinstance(fault, Flood):
+            self.flood(fault)
         elif isinstance(fault, Redirect):
             self.answer(fault.status, Location=f"{fault.base}{self.path}")
         else:

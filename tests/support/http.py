@@ -9,7 +9,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.support.faults import Disconnect
+from tests.support.faults import Disconnect, Flood
 
 PIECE = 256 * 1024
 _POLL = 0.005  # seconds: `close` waits for one
@@ -96,6 +96,17 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def flood(self, answer: Flood) -> None:
+        """Send an answer that does not end before the client leaves or the server is closed."""
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.send_chunk(answer.first)
+        while True:
+            self.send_chunk(answer.again)
 
     def send_chunk(self, piece: bytes) -> None:
         """Send one chunk of a chunked body; an empty one ends it."""

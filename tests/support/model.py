@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.faults import Delay, Hang, Moment
+from tests.support.faults import Delay, Flood, Hang, Moment
 from tests.support.http import Handler
 from tests.support.stand_in import StandIn
 
@@ -69,16 +69,16 @@ class Fail:
 class Model(StandIn):
     """Gives the scripted answers in their order, the last one again and again, and records requests."""
 
-    def __init__(self, *answers: Say | Fail | Hang) -> None:
+    def __init__(self, *answers: Say | Fail | Hang | Flood) -> None:
         self.requests: list[ModelRequest] = []
         self._answers = list(answers)
         super().__init__(_ModelHandler, "model")
 
-    def script(self, *answers: Say | Fail | Hang) -> None:
+    def script(self, *answers: Say | Fail | Hang | Flood) -> None:
         """Give these answers from now on."""
         self._answers = list(answers)
 
-    def next_answer(self) -> Say | Fail | Hang:
+    def next_answer(self) -> Say | Fail | Hang | Flood:
         """Return the answer that is due."""
         if not self._answers:
             return Fail(400, "no answer is scripted")
@@ -95,6 +95,8 @@ class _ModelHandler(Handler):
         answer = self.model.next_answer()
         if isinstance(answer, Hang):
             self.model.faults.strike(answer, answer.at, answer.after)
+        elif isinstance(answer, Flood):
+            self.flood(answer)
         elif isinstance(answer, Fail):
             self._send(answer.status, _error(answer))
         else:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tests.support.faults import Answer, Fault, Moment, Redirect, boundary
+from tests.support.faults import Answer, Fault, Flood, Moment, Redirect, boundary
 from tests.support.http import Handler
 from tests.support.stand_in import StandIn
 
@@ -108,6 +108,8 @@ class _StorageHandler(Handler):
         self._strike(fault, Moment.RECEIVED)
         if isinstance(fault, Answer):
             self.answer(fault.status, fault.body, **fault.headers)
+        elif isinstance(fault, Flood):
+            self.flood(fault)
         elif isinstance(fault, Redirect):
             self.answer(fault.status, Location=f"{fault.base}{self.path}")
         else:
