@@ -117,7 +117,7 @@ def create(repository: Repository, tree: str, message: str, author: Person) -> s
 def list_unpushed(
     repository: Repository, tree: str | None = None, message: bytes = b""
 ) -> Iterator[Revision]:
-    """Yield the commits that a push of HEAD would send, and last the one that would have `tree` and `message`.
+    """Yield the commits that a push of HEAD would send, and last the one of `tree` and `message`.
 
     With a `tree`, those that a merge in progress brings are sent too. Raises FileTooLarge for a file that the
     forge does not take.
