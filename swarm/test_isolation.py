@@ -18,6 +18,7 @@ from tests.support.git_server import GitServer
 
 _FILES = "import os; print([f for d, _, fs in os.walk('/scratch') for f in fs])"
 _STATUS = "print(open('/proc/1/status').read())"
+_LIMITS = "print(open('/proc/1/limits').read())"
 _WRITES = """
 for path in ('/x', '/app/x', '/opt/venv/x', '/tmp/x', '/scratch/x'):
     try:
@@ -79,6 +80,12 @@ def test_a_container_has_no_privileges(stack: Stack) -> None:
     assert status["Uid"].split() == ["10001"] * 4
     assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
     assert status["NoNewPrivs"] == "1"
+
+
+def test_a_container_has_descriptors_for_its_job(stack: Stack) -> None:
+    """How many files a process may open is the stack's word, not the engine's."""
+    lines = stack.python(next(iter(stack.pids())), _LIMITS).splitlines()
+    assert [line.split()[3:5] for line in lines if line.startswith("Max open files")] == [["4096"] * 2]
 
 
 def _has_files(stack: Stack, container: str) -> bool:

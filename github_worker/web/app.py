@@ -90,7 +90,8 @@ class _Worker:
         authorize(request.headers.get("authorization", ""), self._settings.worker_tokens)
         self._gate.check()
         body = await self._bodies.read(request)
-        return JobStream(self._gate.admit(decode(kind, body, self._settings)), self._limits.ping)
+        request.state.job = self._gate.admit(decode(kind, body, self._settings))
+        return JobStream(request.state.job, self._limits.ping)
 
     async def health(self, request: Request) -> Response:
         """Answer that the process is alive, and what it is."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -25,6 +26,7 @@ _MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADERS = 128
 _MAX_PIPELINE = 16  # requests that wait for the answer to an earlier one
 _FRAMING = 8  # bytes beside the body that each of its bytes may bring; a chunk of one byte brings five
+_MAX_CONNECTIONS = 256
 _HEAD_TIMEOUT = 10.0  # seconds for a request's line and headers
 _DRAIN_TIMEOUT = 2.0  # seconds for what is left of a body when its request has been answered
 _FLUSH_TIMEOUT = 5.0  # seconds for bytes that a client has yet to take
@@ -38,14 +40,17 @@ class BoundedProtocol(HttpToolsProtocol):
     body that it reads; of one that is answered before it is whole, as much is thrown away.
     """
 
+    _opened: float
     _allowance: int
     _timer: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a head."""
+        """Begin to wait for a head, in the place of an older connection if there are too many."""
         super().connection_made(transport)
-        self._drain = MAX_BODY_BYTES
+        self._opened, self._drain = self.loop.time(), MAX_BODY_BYTES
         self._expect_head()
+        if len(self.connections) > most_connections():
+            self._close_oldest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer."""
@@ -121,6 +126,22 @@ class BoundedProtocol(HttpToolsProtocol):
             self.send_400_response("Request too large.")
         else:
             self.transport.close()
+
+    def _close_oldest(self) -> None:
+        others = [each for each in self.connections if isinstance(each, BoundedProtocol) and not each.has_job]
+        oldest = min(others, key=lambda each: each._opened)
+        self.connections.discard(oldest)
+        oldest.transport.abort()
+
+    @property
+    def has_job(self) -> bool:
+        """Whether the stream of a job goes out."""
+        return self.cycle is not None and "job" in self.cycle.scope["state"]
+
+
+def most_connections() -> int:
+    """Return how many connections may be open, so that a job has most of the process's descriptors."""
+    return min(_MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 
 
 class WorkerServer(Server):

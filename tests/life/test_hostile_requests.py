@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from github_worker.contract import MAX_BODY_BYTES
-from tests.life.conftest import StartWorker
+from tests.life.conftest import StartWorker, events, job
 from tests.support.worker import Worker
 
 MIB = 2**20
@@ -114,6 +115,22 @@ def test_bodies_that_wait_for_their_end_do_not_fill_the_memory(start: StartWorke
                 connection.sendall(head + b" " * (MAX_BODY_BYTES - 1))
         assert health(worker)["workerStatus"] == "idle"
         assert memory(worker) - before < 8 * MAX_BODY_BYTES + GROWTH
+
+
+def test_connections_without_an_end_harm_no_job(start: StartWorker, tmp_path: Path) -> None:
+    """Whoever opens more than there are descriptors for breaks neither the job nor the health check."""
+    worker = start()
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (256, 256))
+    body = job(("wait_for", str(tmp_path / "go-on")), ("open", 100))
+    url = f"{worker.base_url}/commit-and-push"
+    with ExitStack() as opened, httpx.stream("POST", url, json=body, trust_env=False, timeout=30) as answer:
+        for number in range(600):
+            connection = opened.enter_context(connect(worker))
+            with suppress(ConnectionError):
+                connection.sendall((ANSWERED + b"1\r\n", REFUSED, b"GET ", b"")[number % 4])
+        assert health(worker)["workerStatus"] == "busy"
+        (tmp_path / "go-on").touch()
+        assert events(answer.read().decode())[-1]["type"] == "completed"
 
 
 def memory(worker: Worker) -> int:

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,16 @@ class ScriptedOperations:
         """Wait until a file exists."""
         while not os.path.exists(path):  # noqa: ASYNC110 (another process makes it)
             await asyncio.sleep(0.005)
+
+    async def open(self, number: int, report: Report) -> None:
+        """Have as many files open as a job with large packs."""
+
+        def open_all() -> None:
+            with ExitStack() as files:
+                for _ in range(number):
+                    files.enter_context(Path(os.devnull).open())
+
+        await asyncio.to_thread(open_all)
 
     async def count(self, number: int, report: Report) -> None:
         """Send warnings from another thread, one after the other, with one from the loop at the end."""
