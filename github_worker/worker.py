@@ -17,7 +17,7 @@ from github_worker.errors import ConfigurationError
 from github_worker.jobs import Gate, Timeouts
 from github_worker.progress import Report
 from github_worker.settings import Settings
-from github_worker.web.app import create_app, store_warning
+from github_worker.web.app import create_app, warning_for
 from github_worker.web.server import WorkerServer, leave
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
     gate = Gate(operations.run, operations.cleanup, settings.job_timeout, limits)
 
     async def on_open(address: str) -> None:
-        logger.info("listening", extra={"fields": _description(settings, address)})
+        description = _description(settings, address)
+        level = logging.WARNING if description["warning"] else logging.INFO
+        logger.log(level, "listening", extra={"fields": description})
         sys.setswitchinterval(_SWITCH_INTERVAL)
         await _prepare(operations)
         gc.freeze()
@@ -126,7 +128,7 @@ def _description(settings: Settings, address: str) -> dict[str, str | None]:
         "version": __version__,
         "address": address,
         "store": _store(settings),
-        "warning": store_warning(settings),
+        "warning": warning_for(settings),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from hmac import compare_digest
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -102,7 +103,7 @@ class _Worker:
                 version=__version__,
                 build=self._settings.build,
                 timestamp=rfc3339(datetime.now(UTC)),
-                warning=store_warning(self._settings),
+                warning=warning_for(self._settings),
             )
         )
 
@@ -211,11 +212,23 @@ def decode(kind: type[contract.Request], body: bytes, settings: Settings) -> con
     return job
 
 
-def store_warning(settings: Settings) -> str | None:
-    """Return what an operator should know about where sessions are kept."""
+def warning_for(settings: Settings) -> str | None:
+    """Return what an operator should know about how this worker is set up, in one line."""
+    warnings = []
     if settings.embedded_store:
-        return "no session store is configured: sessions are kept in a folder of this machine"
-    return None
+        warnings.append("no session store is configured: sessions are kept in a folder of this machine")
+    if not settings.worker_tokens and not _is_loopback(settings.host):
+        warnings.append(
+            "no token is configured: whoever reaches the port may start jobs; set GITHUB_WORKER_TOKEN"
+        )
+    return "; ".join(warnings) or None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _headers(refusal: Refusal) -> dict[str, str]:

@@ -11,6 +11,8 @@ import pytest
 from github_worker import __version__
 from tests.support.worker import Worker
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 (for the length of a test)
+
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
@@ -57,6 +59,27 @@ def test_health_warns_of_a_store_that_does_not_last(tmp_path: Path, store: dict[
     assert ("warning" in health) == (not store)
     assert (health["status"], health["service"], health["workerStatus"]) == ("ok", "github-worker", "idle")
     assert (health["version"], health["build"]["commitSha"]) == (__version__, "abc")
+
+
+@pytest.mark.parametrize(
+    ("env", "open_to_all"),
+    [
+        ({"HOST": EVERYWHERE}, True),
+        ({"HOST": "localhost"}, False),
+        ({"HOST": "127.0.0.1"}, False),
+        ({"HOST": EVERYWHERE, "GITHUB_WORKER_TOKEN": "caller-token-0123456789"}, False),
+    ],
+)
+def test_health_and_the_log_warn_of_a_worker_that_is_open_to_all(
+    tmp_path: Path, env: dict[str, str], open_to_all: bool
+) -> None:
+    """Without a token a worker that others can reach says so, beside what else there is to say."""
+    with Worker({"TMP_DIR": str(tmp_path), "LOG_LEVEL": "warning", **env}, tmp_path / "worker.log") as worker:
+        warning = worker.wait_until_healthy()["warning"]
+        [line] = worker.log_lines()
+    assert (line["level"], line["warning"]) == ("warning", warning)
+    assert ("GITHUB_WORKER_TOKEN" in warning) == open_to_all
+    assert "no session store" in warning
 
 
 def test_a_broken_installation_ends_the_process(tmp_path: Path) -> None:
