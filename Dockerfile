@@ -1,5 +1,8 @@
+# For closed networks, a base of one's own: --build-arg BASE=registry.example.com/python:3.13-slim
+ARG BASE=python:3.13.14-slim@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6
+
 # The interpreter and the packages of the lock file, compiled; no compiler, no git, no root.
-FROM python:3.13-slim AS build
+FROM ${BASE} AS build
 
 # For closed networks; unset, pip asks its default index and trusts the usual authorities:
 #   --build-arg PIP_INDEX_URL=https://… --build-arg PIP_CERT=/run/secrets/ca --secret id=ca,src=ca.pem
@@ -17,7 +20,7 @@ RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/li
     && rm requirements.lock
 
 
-FROM python:3.13-slim
+FROM ${BASE}
 
 # Swarm cannot set no-new-privileges, so nothing in the image may raise them.
 RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} + \

@@ -15,12 +15,12 @@ from typing import Any
 from swarm.engine import Engine
 from tests.support.http import LoopbackServer
 
-BASE = "python:3.13-slim"
+BASE = "debian-python:3.13"
 _PATH = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def import_base(engine: Engine, root: Path) -> None:
-    """Tag a root of Debian's packages with the name that the Dockerfile begins from."""
+    """Make the base of the image from a root of Debian's packages."""
     archive = root.with_suffix(".tar")
     if not archive.exists():
         with tarfile.open(archive, "w") as tar:
@@ -34,6 +34,7 @@ def build(engine: Engine, repository: Path, index: Index, tag: str) -> None:
         *("build", "--network", "host", "--tag", f"github-worker:{tag}"),
         *("--build-arg", f"PIP_INDEX_URL={index.url}", "--build-arg", "PIP_CERT=/run/secrets/ca"),
         *("--secret", f"id=ca,src={index.authority}"),
+        *("--build-arg", f"BASE={BASE}"),
         *("--build-arg", f"BUILD_IMAGE_TAG={tag}", "--build-arg", "BUILD_COMMIT_SHA=0123abc"),
         repository,
     )
