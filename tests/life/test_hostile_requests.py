@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from github_worker.contract import MAX_BODY_BYTES
-from tests.life.conftest import StartWorker, events, job
+from tests.life.conftest import StartWorker, events, job, scripted
 from tests.support.worker import Worker
 
 MIB = 2**20
@@ -47,10 +47,8 @@ ATTACKS = HEADS | {
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """Yield a worker that asks for a token which nobody here has."""
-    folder = tmp_path_factory.mktemp("guarded")
-    env = {"TMP_DIR": str(folder), "GITHUB_WORKER_TOKEN": "caller-token-0123456789"}
-    with Worker(env, folder / "worker.log") as worker:
-        worker.wait_until_healthy()
+    log = tmp_path_factory.mktemp("guarded") / "worker.log"
+    with scripted(log, {}, {"GITHUB_WORKER_TOKEN": "caller-token-0123456789"}) as worker:
         yield worker
 
 
