@@ -15,7 +15,6 @@ from msgspec import Struct
 from github_worker.contract import AnyEvent, Completed, Failed, Request, Result
 from github_worker.errors import Busy, Internal, JobError, JobTimeout, ShuttingDown
 from github_worker.progress import Report
-from github_worker.redaction import scrub
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +124,7 @@ class Gate:
             await asyncio.sleep(0)  # the job's first event goes out before this
             logger.info("job admitted", extra={"fields": _identity(job.request)})
             await asyncio.wait({work}, timeout=self._job_timeout)
-            job.send(_outcome(job, work))
+            job.report.event(_outcome(job, work))
             await self._unwind(work)
             job.close()
             await _within(self._limits.linger, job.stream_closed.wait())
@@ -150,7 +149,7 @@ def _outcome(job: Job, work: asyncio.Task[Result]) -> Completed | Failed:
     if error is None:
         return Completed(data=msgspec.to_builtins(work.result()), timings=timings)
     return Failed(
-        error=scrub(str(error)),
+        error=str(error),
         code=error.code,
         stage=stage,
         retryable=error.retryable,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from github_worker.contract import rfc3339
-from github_worker.redaction import scrub
+from github_worker.redaction import scrub, scrub_all
 
 
 def configure(level: str, format: Literal["json", "console"]) -> None:
@@ -58,11 +58,7 @@ class ConsoleFormatter(logging.Formatter):
 
 def _collect_fields(record: logging.LogRecord) -> dict[str, Any]:
     fields: dict[str, Any] = getattr(record, "fields", {})
-    return {
-        name: scrub(value) if isinstance(value, str) else value
-        for name, value in fields.items()
-        if value is not None
-    }
+    return {name: scrub_all(value) for name, value in fields.items() if value is not None}
 
 
 def _escape_controls(line: str) -> str:

@@ -7,14 +7,15 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from github_worker.contract import AnyEvent, Progress, Stage, Warned
-from github_worker.redaction import scrub
+from github_worker.redaction import scrub_all
 
 _INTERVAL = (
     0.34  # seconds from a stage's beginning or count to its next: with the last, four a second at most
 )
+_OUR_WORDS = {"source", "timestamp", "stage", "code"}  # of an event, whatever a secret is
 Value = TypeVar("Value")
 
 
@@ -35,7 +36,7 @@ class Report:
         self._end_stage()
         self.stage = stage
         self._began = self._counted = self._clock()
-        self._send(Progress(stage=stage, message=scrub(message)))
+        self.event(Progress(stage=stage, message=message))
 
     def count(self, message: str, received: int, total: int | None, bytes: int | None = None) -> None:
         """Say how far the stage has come; most calls are dropped, but never the last one."""
@@ -44,7 +45,7 @@ class Report:
             return
         self._counted = self._clock()
         percent = None if total is None else 100 if last else min(99, received * 100 // max(total, 1))
-        self._send(
+        self.event(
             Progress(
                 stage=self.stage,
                 message=message,
@@ -68,11 +69,12 @@ class Report:
 
     def warning(self, code: str, message: str) -> None:
         """Say that something was left out or done otherwise."""
-        self._send(Warned(code=code, message=scrub(message)))
+        self.event(Warned(code=code, message=message))
 
     def event(self, event: AnyEvent) -> None:
-        """Send an event that is no progress."""
-        self._send(event)
+        """Send an event, as every one is sent: scrubbed."""
+        texts = {name: getattr(event, name) for name in event.__struct_fields__ if name not in _OUR_WORDS}
+        self._send(structs.replace(event, **scrub_all(texts)))
 
     def finish(self) -> dict[str, int]:
         """End the last stage and return milliseconds by stage."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
@@ -12,6 +13,7 @@ MASK = "***"
 _SHORTEST = 6  # a shorter value would mask innocent words
 _secrets: WeakValueDictionary[int, Secret] = WeakValueDictionary()
 _hidden: set[str] = set()
+_FILLER = "\0"
 _userinfo = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -49,11 +51,48 @@ def scrub(text: str) -> str:
     that is not UTF-8 are written as escapes.
     """
     text = _userinfo.sub(f"{MASK}@", text)
-    for form in sorted(_collect_forms(), key=len, reverse=True):
+    for form in _list_forms():
         text = text.replace(form, MASK)
     for folder in sorted(_hidden, key=len, reverse=True):
         text = text.replace(f"{folder}/", "").replace(folder, ".")
     return text.encode(errors="backslashreplace").decode()
+
+
+def scrub_all(value: Any) -> Any:
+    """Scrub every text of a value: itself, or those in its lists and dicts, whose keys stay."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, list | tuple):
+        return [scrub_all(item) for item in value]
+    if isinstance(value, dict):
+        return {key: scrub_all(item) for key, item in value.items()}
+    return value
+
+
+class Tail:
+    """Keeps the last `limit` bytes that a stranger says, without the end of a secret that begins before."""
+
+    def __init__(self, limit: int) -> None:
+        self._overlap = max((len(form.encode()) for form in _collect_forms()), default=0)
+        self._most = limit + self._overlap
+        self._kept = b""
+        self._is_cut = False
+
+    def add(self, data: bytes) -> None:
+        """Add what was said next."""
+        data = self._kept + data
+        self._is_cut |= len(data) > self._most
+        self._kept = data[-self._most :]
+
+    def scrub(self) -> str:
+        """Return what was kept, scrubbed."""
+        text = self._kept.decode(errors="replace")
+        if not self._is_cut:
+            return scrub(text)
+        # Masked at its own length, a secret moves nothing over the cut.
+        for form in _list_forms():
+            text = text.replace(form, _FILLER * len(form))
+        return scrub(re.sub(f"{_FILLER}+", MASK, text[self._overlap :]))
 
 
 def hide(folder: Path) -> None:
@@ -73,6 +112,11 @@ def forms(secret: Secret) -> set[str]:
         return set()
     encoded = (base64.b64encode(text.encode()).decode() for text in (value, f"x-access-token:{value}"))
     return {value, quote(value, safe=""), *encoded}
+
+
+def _list_forms() -> list[str]:
+    """Return the forms of all secrets, one that contains another before it."""
+    return sorted(_collect_forms(), key=len, reverse=True)
 
 
 def _collect_forms() -> set[str]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from github_worker.redaction import MASK, Secret, hide, scrub, unhide
+from github_worker.redaction import MASK, Secret, Tail, hide, scrub, scrub_all, unhide
 from github_worker.scratch import Scratch
 
 VALUE = "s3cret/value+with=odd&chars"
@@ -97,6 +97,40 @@ def test_a_secret_is_forgotten_with_its_last_holder() -> None:
 def test_user_info_of_urls_is_masked(text: str, scrubbed: str) -> None:
     """Whoever's it is."""
     assert scrub(text) == scrubbed
+
+
+def test_every_text_of_a_value_is_scrubbed(secret: Secret) -> None:
+    """However deep it is; names of fields, numbers and absent values stay."""
+    value = {"branch": VALUE, "files": [VALUE, {"path": (f"a/{VALUE}",)}], "count": 7, "sha": None}
+    assert secret
+    assert scrub_all(value) == {
+        "branch": MASK,
+        "files": [MASK, {"path": [f"a/{MASK}"]}],
+        "count": 7,
+        "sha": None,
+    }
+
+
+@pytest.mark.parametrize("form", [VALUE, base64.b64encode(f"x-access-token:{VALUE}".encode()).decode()])
+def test_no_end_of_a_secret_is_left_where_a_text_is_cut(secret: Secret, form: str) -> None:
+    """Wherever the cut goes through it, with others before and behind that are shorter when masked."""
+    assert secret
+    for more in range(200):
+        tail = Tail(100)
+        for byte in f"{form} {form}é{'-' * more}{form}{'+' * 60}".encode():
+            tail.add(bytes([byte]))
+        shown = tail.scrub()
+        assert not [at for at in range(len(form) - 3) if form[at : at + 4] in shown]
+        assert shown.endswith(f"{MASK}{'+' * 60}")
+        assert len(shown) <= 100
+
+
+def test_a_text_that_is_not_cut_is_shown_whole(secret: Secret) -> None:
+    """The overlap is for what is cut."""
+    tail = Tail(100)
+    tail.add(f"{'-' * 70}{VALUE}\0".encode())
+    assert secret
+    assert tail.scrub() == f"{'-' * 70}{MASK}\0"
 
 
 def test_what_is_scrubbed_can_be_encoded() -> None:

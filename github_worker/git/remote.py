@@ -21,7 +21,7 @@ from github_worker.errors import (
 )
 from github_worker.git import native
 from github_worker.git.native import RemoteFaltered, Transfer, is_denial, translate_errors
-from github_worker.redaction import Secret, scrub
+from github_worker.redaction import Secret, Tail, scrub
 from github_worker.retry import retry
 
 _HEADS, _TRACKED = "refs/heads/", "refs/remotes/origin/"
@@ -32,6 +32,7 @@ _MOVED = (
 )
 _NOT_UNPACKED = "unpacking the sent packfile failed"
 _LOCKED = "Unable to create"  # the branch's lock file, as another push is under way
+_LAST_WORDS = 4000  # bytes of what a remote says that are kept
 _UNTIL_ROOT = 2**31 - 1  # the depth that git itself sends for --unshallow
 
 
@@ -168,7 +169,7 @@ class _Callbacks(pygit2.RemoteCallbacks):
         self._token = token
         self._asked = False
         self._new = new
-        self._said = b""
+        self._said = Tail(_LAST_WORDS)
         self.refused: str | None = None
 
     def credentials(
@@ -186,12 +187,12 @@ class _Callbacks(pygit2.RemoteCallbacks):
 
     def listen(self, text: bytes) -> None:
         """Keep the last words of the remote."""
-        self._said = (self._said + text)[-4000:]
+        self._said.add(text)
 
     @property
     def said(self) -> str:
         """The remote's words beside its answer, as a terminal would show them."""
-        lines = self._said.decode(errors="replace").replace("\r", "\n").splitlines()
+        lines = self._said.scrub().replace("\r", "\n").splitlines()
         return "\n".join(line.rstrip() for line in lines if line.strip())
 
     def push_negotiation(self, updates: list[pygit2.remotes.PushUpdate]) -> None:

@@ -118,6 +118,17 @@ async def test_what_a_remote_and_a_model_repeat_is_masked(attack: Attack, model:
         assert form not in told
 
 
+@pytest.mark.parametrize("more", [3961, 3970, 3990, 3999])
+async def test_no_end_of_a_token_is_left_of_long_words(attack: Attack, more: int) -> None:
+    """Of what a remote says the last part is shown, and a cut through the token leaves nothing of it."""
+    attack.origin.reject_pushes(f"{WRITE_TOKEN}{'.' * (more - 1)}")
+    attack.change({"new.txt": "new\n"})
+    result = await attack.runner.commit()
+    assert result.push_error.message.endswith("....")
+    told = f"{result}{attack.runner.events}"
+    assert not [at for at in range(len(WRITE_TOKEN) - 5) if WRITE_TOKEN[at : at + 6] in told]
+
+
 # The real process
 
 
@@ -182,6 +193,17 @@ def test_a_job_tells_no_token(
     for text in (stream, worker.log.read_text(), kept, prompts):
         assert not [form for form in FORMS if form in text]
     assert os.listdir(worker_env["TMP_DIR"]) == []
+
+
+def test_a_result_tells_no_token(worker: Worker, body: dict[str, Any], origin: Origin) -> None:
+    """A branch that is named like it is masked, in every event and in the log."""
+    origin.git("branch", f"use-{WRITE_TOKEN}", "main")
+    fields = {name: body[name] for name in ("sessionId", "repoUrl", "githubAccessToken")}
+    request = fields | {"branch": f"use-{WRITE_TOKEN}", "requestId": f"id-{WRITE_TOKEN}"}
+    stream = httpx.post(f"{worker.base_url}/clone-repository", json=request, trust_env=False, timeout=30).text
+    assert worker.wait() == 0
+    assert stream.count('"branch":"use-***"') == 2
+    assert [text for text in (stream, worker.log.read_text()) if WRITE_TOKEN in text] == []
 
 
 def test_a_job_that_fails_tells_no_token(
