@@ -1,71 +1,116 @@
 """Finds and masks credentials that stand in a text where they should not.
 
-`find` knows the shapes that their issuers publish, so that a commit can be refused for them; `mask` also
-hides what only looks like a secret, since a masked word costs a prompt nothing.
+A Scanner knows the shapes that issuers publish, so that a commit can be refused for them; `mask` also hides
+what only looks like a secret, since a masked word costs a prompt nothing.
 """
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 
+from ahocorasick_rs import BytesAhoCorasick
 from msgspec import Struct
 
-from github_worker.redaction import MASK
+from github_worker.issuers import KINDS, Hit, Kind
+from github_worker.redaction import MASK, Secret, forms
+
+_OWN = "a credential of this request"
+_WINDOW = 1024 * 1024
+_WIDE = 1024  # characters of UTF-16 that are looked at, from a hint on
+_BEFORE = 128  # and before it
 
 
-class _Kind(Struct, frozen=True):
-    """Describes a kind of credential by its shape.
+class _Needle(Struct, frozen=True):
+    """Bytes to look for: a form of a secret itself, where `kind` is None, or a hint of a kind."""
 
-    No text without one of `hints` has it, and looking for those is a hundred times faster.
-    """
+    text: bytes
+    kind: Kind | None
+    is_wide: bool = False
 
-    name: str
-    hints: tuple[str, ...]
-    pattern: re.Pattern[str]
+    def find(self, data: memoryview, at: int) -> Hit | None:
+        """Read the credential whose hint is at a place."""
+        if self.is_wide:
+            return self._find_wide(data, at)
+        if self.kind is None:
+            return Hit(at, at + len(self.text), _OWN, self.text)
+        return self.kind.find(data, at)
+
+    def _find_wide(self, data: memoryview, at: int) -> Hit | None:
+        """Read it from the low bytes of UTF-16, whose high ones are zero."""
+        start = max(at - 2 * _BEFORE, at % 2)
+        text = memoryview(bytes(data[start : at + 2 * _WIDE : 2]))
+        hit = _Needle(self.text, self.kind).find(text, (at - start) // 2)
+        if hit is None or bytes(data[at + 1 : start + 2 * hit.end - 1 : 2]).strip(b"\0"):
+            return None
+        return Hit(start + 2 * hit.at, start + 2 * hit.end, hit.kind, hit.value)
 
 
-_KEY_BODY = r"[\s\S]*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
-_WELL_KNOWN = (
-    _Kind(
-        "GitHub token",
-        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-        re.compile(r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9_]{30,}|github_pat_[A-Za-z0-9_]{22,})"),
-    ),
-    _Kind(
-        "Anthropic key",
-        ("sk-ant-",),
-        re.compile(r"(?<![A-Za-z0-9])sk-ant-[A-Za-z0-9]{2,12}-[A-Za-z0-9_-]{16,}"),
-    ),
-    _Kind(
-        "AWS access key",
-        ("AKIA", "ASIA"),
-        re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
-    ),
-    _Kind(
-        "AWS secret key",
-        ("aws_secret", "AWS_SECRET"),
-        re.compile(r"(?i)(?<=aws_secret_access_key)[\"']?\s{0,4}[:=]\s{0,4}[\"']?[A-Za-z0-9/+]{40}"),
-    ),
-    _Kind("Google API key", ("AIza",), re.compile(r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}")),
-    _Kind("Google OAuth secret", ("GOCSPX-",), re.compile(r"GOCSPX-[A-Za-z0-9_-]{28}")),
-    _Kind(
-        "Slack token",
-        ("xox", "xapp-"),
-        re.compile(r"(?<![A-Za-z0-9])(?:xox[abeoprs]|xapp)-[A-Za-z0-9-]{10,}"),
-    ),
-    _Kind(
-        "Slack webhook",
-        ("hooks.slack.com",),
-        re.compile(r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/]{20,}"),
-    ),
-    _Kind(
-        "private key",
-        ("PRIVATE KEY",),
-        re.compile(rf"-----BEGIN (?:[A-Z0-9]{{1,20}} ){{0,3}}PRIVATE KEY(?: BLOCK)?-----{_KEY_BODY}"),
-    ),
+class Scanner:
+    """Looks for what issuers publish, and for some secrets in whatever form they may stand in a file."""
+
+    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+        own = sorted({form for secret in secrets for form in _forms(secret)})
+        plain = [_Needle(form, None) for form in own]
+        plain += [_Needle(hint.encode("latin-1"), kind) for kind in KINDS for hint in kind.hints]
+        self._needles = [*plain, *(_Needle(needle.text, needle.kind, is_wide=True) for needle in plain)]
+        texts = [_widen(needle.text) if needle.is_wide else needle.text for needle in self._needles]
+        self._longest = max(map(len, texts))
+        self._automaton = BytesAhoCorasick(texts)
+
+    def scan(self, data: bytes | memoryview) -> Iterator[Hit]:
+        """Yield the credentials that stand in some bytes, in their order."""
+        data, end = memoryview(data), 0
+        for at, needle in self._candidates(data):
+            if at >= end and (hit := needle.find(data, at)) is not None:
+                end = hit.end
+                yield hit
+
+    def mask(self, data: bytes) -> bytes:
+        """Mask the credentials that stand in some bytes."""
+        parts, end = [], 0
+        for hit in self.scan(data):
+            parts += [data[end : hit.at], MASK.encode()]
+            end = hit.end
+        return b"".join((*parts, data[end:]))
+
+    def _candidates(self, data: memoryview) -> Iterator[tuple[int, _Needle]]:
+        for start in range(0, len(data), _WINDOW):
+            part = data[start : start + _WINDOW + self._longest]
+            found = self._automaton.find_matches_as_indexes(part, overlapping=True)
+            for at, number in sorted((at, number) for number, at, _ in found if at < _WINDOW):
+                yield start + at, self._needles[number]
+
+
+def _widen(text: bytes) -> bytes:
+    """Return a text as it stands in UTF-16 of either order, but for the zero before or after it."""
+    return b"\0".join(text[at : at + 1] for at in range(len(text)))
+
+
+def _forms(secret: Secret) -> Iterator[bytes]:
+    """Yield how a secret may stand in a file: as it is sent, in hexadecimal, or within any text in base64."""
+    value, plain = secret.reveal().encode(), forms(secret)
+    yield from (form.encode() for form in plain)
+    if not plain:  # it is too short to be told from other words
+        return
+    yield from (value.hex().encode(), value.hex().upper().encode())
+    for shift in range(3):  # what stands before it moves its bits
+        first, last = -(-8 * shift // 6), 8 * (shift + len(value)) // 6
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(bytes(shift) + value)[first:last]
+
+
+@cache
+def _scanner() -> Scanner:
+    return Scanner()
+
+
+_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+    r"[\s\S]*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
 )
-
 # Group 1 stays, the rest of the match is masked.
 _ASSIGNED = (
     r"(?i:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)[\w-]{0,40}"
@@ -86,19 +131,10 @@ _LIKELY = tuple(
 )
 
 
-def find(text: str) -> Iterator[tuple[int, str, str]]:
-    """Find well-known credentials, and yield where each begins, its kind and its value."""
-    for kind in _WELL_KNOWN:
-        if any(hint in text for hint in kind.hints):
-            for match in kind.pattern.finditer(text):
-                yield match.start(), kind.name, match[0]
-
-
 def mask(text: str) -> str:
     """Mask credentials, and what looks like one: passwords in assignments, bearer tokens, lone base64."""
-    for kind in _WELL_KNOWN:
-        if any(hint in text for hint in kind.hints):
-            text = kind.pattern.sub(MASK, text)
+    text = _KEY.sub(MASK, text)
+    text = _scanner().mask(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
     for pattern in _LIKELY:
         text = pattern.sub(rf"\g<1>{MASK}", text)
     return text

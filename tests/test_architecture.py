@@ -27,7 +27,7 @@ LAYERS = (
     {"sessions", "git", "naming", "github"},
     {"archive", "storage"},
     {"settings", "progress", "scratch", "credentials", "retry", "logs", "memory", "http_body"},
-    {"contract", "errors"},
+    {"contract", "errors", "issuers"},
     {"redaction"},
 )
 DEPTH = {room: depth for depth, layer in enumerate(LAYERS) for room in sorted(layer)}

@@ -1,70 +1,104 @@
-"""Credentials in a text: found by line and kind, masked for the model."""
+"""Credentials in a text: found by place and kind, masked for the model."""
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 
 import pytest
 
-from github_worker.credentials import find, mask
+from github_worker.credentials import Scanner, mask
+from github_worker.redaction import Secret
+from tests.support.credentials import examples, planted
 
-# put together here, so that no scanner takes this file for a leak
-WELL_KNOWN = [
-    ("GitHub token", "ghp_" + "a1B2" * 9),
-    ("GitHub token", "gho_" + "a1B2" * 9),
-    ("GitHub token", "github_pat_" + "a1B2" * 5 + "cd_" + "a1B2" * 14),
-    ("Anthropic key", "sk-ant-" + "api03-" + "a1B2" * 20),
-    ("Anthropic key", "sk-ant-" + "oat01-" + "a1B2" * 20),
-    ("AWS access key", "AKIA" + "A1B2" * 4),
-    ("AWS secret key", "aws_secret_access_key = " + "a1B/" * 10),
-    ("Google API key", "AIza" + "a1B2_" * 7),
-    ("Slack token", "xoxb-" + "123456789012-" + "a1B2" * 6),
-    ("Slack webhook", "https://hooks.slack.com/" + "services/T0000/B0000/" + "a1B2" * 6),
-    ("private key", "-----BEGIN RSA PRIVATE " + "KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"),
-    ("private key", "-----BEGIN PRIVATE " + "KEY-----\nMIIE"),
-    ("private key", "-----BEGIN OPENSSH PRIVATE " + "KEY-----\nMIIE"),
-]
+OWN = Secret("own-token/of+this=request")
+PLANTED = planted(seed=12)
 
 
-@pytest.mark.parametrize(("kind", "text"), WELL_KNOWN)
-def test_a_well_known_credential_is_found_and_masked(kind: str, text: str) -> None:
-    """Its line and its kind are told, and nothing of it is left."""
-    whole = f"first\nkey: '{text}'\nlast\n"
+@pytest.mark.parametrize(("kind", "text"), PLANTED)
+def test_a_well_known_credential_is_found_and_masked(kind: str, text: bytes) -> None:
+    """Its place and its kind are told, and the model sees nothing of it."""
+    (hit,) = Scanner().scan(text)
+    assert (hit.kind, text[hit.at : hit.at + len(hit.value)]) == (kind, hit.value)
+    assert hit.value not in Scanner().mask(text)
+    assert kind == "PKCS#12 file" or hit.value.decode() not in mask(text.decode())
 
-    ((at, found, value),) = find(whole)
-    assert (found, value) == (kind, whole[at : at + len(value)])
-    assert value in text or text in value
-    masked = mask(whole)
-    assert "a1B" not in masked
-    assert "A1B" not in masked
-    assert "MIIE" not in masked
-    assert masked.startswith("first\n")
+
+@pytest.mark.parametrize("before", ["key: '", '{"a": "', "x=", 'print("\\n', "?a%3D", "https://user:"])
+def test_a_credential_may_follow_whatever_ends_a_word(before: str) -> None:
+    """A quote, an escape, a URL's escape."""
+    kind, text = next((kind, text) for kind, text in PLANTED if kind == "GitLab token")
+    assert [hit.kind for hit in Scanner().scan(before.encode() + text)] == [kind]
 
 
 def test_all_of_them_are_found() -> None:
-    """A text may hold many, of many kinds."""
-    some = [*WELL_KNOWN[:3], WELL_KNOWN[5]]
+    """A text may hold many, of many kinds, and files are read to their end, whatever they hold."""
+    whole = bytearray(5 * 1024 * 1024)
+    expected = []
+    for number, (kind, text) in enumerate(found for found in PLANTED if found[0] != "PKCS#12 file"):
+        at = 100_000 + number * 50_000
+        whole[at : at + len(text)] = text
+        expected.append(kind)
+    assert [hit.kind for hit in Scanner().scan(bytes(whole))] == expected
 
-    assert [(kind, value) for _, kind, value in find("\n".join(text for _, text in some))] == some
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_read(encoding: str) -> None:
+    """As PowerShell writes it; the value is the same as in UTF-8, so that it is known for the same."""
+    (github,) = Scanner().scan(PLANTED[0][1])
+    text = f"Größe 1\n€ {github.value.decode()}\nend {OWN.reveal()}\n".encode(encoding)
+    hits = list(Scanner([OWN]).scan(text))
+    assert [hit.value for hit in hits] == [github.value, OWN.reveal().encode()]
+    assert text[hits[0].at :].startswith(b"g")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "ghp_short",
-        "a = 'ghp_" + "x" * 10 + "'",
-        "sk-ant-api",
-        "XAKIA" + "A" * 16,
-        "MAKIA" + "A" * 20,
-        "-----BEGIN PUBLIC KEY-----",
-        "-----BEGIN CERTIFICATE-----",
-        "the PRIVATE KEY of ghp_, AIza and xoxb-",
-        "password = 'hunter2secret'",
-    ],
-)
-def test_what_only_resembles_a_credential_is_not_found(text: str) -> None:
-    """A commit is not refused for a prefix, a public key or a variable's name."""
-    assert list(find(text)) == []
+@pytest.mark.parametrize("user", ["", "x-access-token", "me", "git", "someone@example.com"])
+@pytest.mark.parametrize("rest", ["", ":", ":x-oauth-basic", "\n"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_requests_own_secret_is_found_within_base64(user: str, rest: str, encode: object) -> None:
+    """Whatever stands before and after it, as HTTP Basic has it."""
+    assert callable(encode)
+    text = b"first\nauth " + encode(f"{user}:{OWN.reveal()}{rest}".encode()) + b"\n"
+    (hit,) = Scanner([OWN]).scan(text)
+    assert hit.kind == "a credential of this request"
+    assert hit.value in text
+    assert hit.value not in Scanner([OWN]).mask(text)
+
+
+@pytest.mark.parametrize("text", [OWN.reveal().encode().hex(), OWN.reveal().encode().hex().upper()])
+def test_a_requests_own_secret_is_found_in_hexadecimal(text: str) -> None:
+    """In letters of either case."""
+    assert [hit.kind for hit in Scanner([OWN]).scan(text.encode())] == ["a credential of this request"]
+
+
+def test_a_requests_own_secret_is_told_as_its_own() -> None:
+    """Even if it is of a kind that is known too."""
+    text = PLANTED[0][1]
+    hits = list(Scanner([Secret(text.decode())]).scan(b"x " + text + b" " + PLANTED[1][1]))
+    assert [hit.kind for hit in hits] == ["a credential of this request", PLANTED[1][0]]
+
+
+@pytest.mark.parametrize("text", examples())
+def test_what_documents_show_is_no_credential(text: str) -> None:
+    """A commit is not refused for an example, a placeholder or what only resembles one."""
+    assert list(Scanner().scan(text.encode())) == []
+
+
+def test_a_persons_web_token_is_no_service_accounts() -> None:
+    """It ends with its session, and every test suite has one."""
+
+    def token(claims: dict[str, object]) -> bytes:
+        parts = ({"alg": "RS256", "typ": "JWT"}, claims)
+        encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).strip(b"=") for part in parts]
+        return b".".join((*encoded, b"c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"))
+
+    service = token({"iss": "kubernetes/serviceaccount", "sub": "system:serviceaccount:a:b"})
+    assert [hit.kind for hit in Scanner().scan(service)] == ["service account's token"]
+    assert list(Scanner().scan(token({"sub": "1234567890", "name": "John Doe", "iat": 1516239022}))) == []
+    assert (
+        list(Scanner().scan(token({"iss": "supabase-demo", "role": "service_role", "exp": 1983812996}))) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,6 +113,9 @@ def test_what_only_resembles_a_credential_is_not_found(text: str) -> None:
         ("+" + "QUJD" * 16 + "\n", "+***\n"),
         ("npm_" + "a1B2" * 9, "***"),
         ("eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0In0." + "c2lnbmF0dXJl", "***"),
+        ("-----BEGIN RSA PRIVATE " + "KEY-----\nMIIE\nab\n-----END RSA PRIVATE KEY-----\nlast", "***\nlast"),
+        ("+-----BEGIN PRIVATE " + "KEY-----\n+MIIE\n+abcd", "+***"),
+        ("Größe \udce9 npm_" + "a1B2" * 9, "Größe \udce9 ***"),
     ],
 )
 def test_what_looks_like_a_secret_is_masked(text: str, masked: str) -> None:
@@ -96,13 +133,19 @@ def test_ordinary_words_stay(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 300_000, "token" * 60_000, "ghp_ " * 60_000, "\"'=: " * 60_000, "KEY-----" * 40_000]
+    "text",
+    [
+        *("a" * 300_000, "token" * 60_000, "ghp_ " * 60_000, "\"'=: " * 60_000, "KEY-----" * 40_000),
+        *("PuTTY-User-Key-File-2: ssh-rsa\n" * 10_000, "-----BEGIN PRIVATE KEY-----\n" * 10_000),
+        *("-----BEGIN PRIVATE KEY-----\nMIIE\n" * 10_000, " eyJaaaaaaaa.eyJ" * 20_000, "sk-proj-a" * 30_000),
+    ],
 )
 def test_a_text_of_any_kind_takes_little_time(text: str) -> None:
     """No pattern is slow on a text that is made for it."""
     began = time.process_time()
 
-    list(find(text))
+    list(Scanner([OWN]).scan(text.encode()))
+    list(Scanner([OWN]).scan(text.encode("utf-16")))
     mask(text)
 
     assert time.process_time() - began < 2

@@ -8,18 +8,16 @@ from typing import Protocol
 
 from msgspec import Struct, to_builtins
 
-from github_worker import credentials
 from github_worker.contract import ModelCredentials
+from github_worker.credentials import Scanner
 from github_worker.errors import SecretDetected
 from github_worker.git.commits import Revision, list_unpushed, read_blob
 from github_worker.git.repository import Repository
 from github_worker.progress import Report
-from github_worker.redaction import Secret, forms, scrub
+from github_worker.redaction import Secret, scrub
 
 _MOST = 20  # findings of one job that are told
-_WINDOW = 8 * 1024 * 1024
-_OVERLAP = 64 * 1024
-_OWN = "a credential of this request"
+_PART = 1024 * 1024
 _MESSAGE = "the commit's message"
 
 
@@ -57,9 +55,9 @@ def screen(
     Of a file that changes, what it or another one that the commit changes held before does not count: the
     remote has it already. Raises FileTooLarge.
     """
-    values = {form for secret in secrets for form in forms(secret)}
+    scanner = Scanner(secrets)
     revisions = list_unpushed(repository, tree, message)
-    found = (finding for revision in revisions for finding in _new(repository, revision, values))
+    found = (finding for revision in revisions for finding in _new(repository, revision, scanner))
     return list(islice(found, _MOST))
 
 
@@ -76,41 +74,33 @@ def warn_of(findings: list[Finding], report: Report) -> None:
         report.warning("secret_allowed", f"A credential is pushed, as the request allows: {finding}")
 
 
-def _new(repository: Repository, revision: Revision, values: set[str]) -> Iterator[Finding]:
-    known: set[str] | None = None
-    for line, kind, _ in _scan(memoryview(revision.message), values):
+def _new(repository: Repository, revision: Revision, scanner: Scanner) -> Iterator[Finding]:
+    known: set[bytes] | None = None
+    for line, kind, _ in _scan(memoryview(revision.message), scanner):
         yield Finding(_MESSAGE, line, kind, revision.commit)
     for path, blob in revision.brought:
-        for line, kind, value in _scan(read_blob(repository, blob), values):
+        for line, kind, value in _scan(read_blob(repository, blob), scanner):
             if known is None:
-                known = set(_find_known(repository, revision, values))
+                known = set(_find_known(repository, revision, scanner))
             if value not in known:
                 yield Finding(scrub(path), line, kind, revision.commit)
 
 
-def _find_known(repository: Repository, revision: Revision, values: set[str]) -> Iterator[str]:
+def _find_known(repository: Repository, revision: Revision, scanner: Scanner) -> Iterator[bytes]:
     for blob in revision.replaced:
-        for _, _, value in _scan(read_blob(repository, blob), values):
-            yield value
+        for hit in scanner.scan(read_blob(repository, blob)):
+            yield hit.value
 
 
-def _scan(data: memoryview, values: set[str]) -> Iterator[tuple[int, str, str]]:
-    """Yield the line, the kind and the value of each credential, never holding more than a part as text."""
-    line = 1
-    for start in range(0, len(data), _WINDOW):
-        text = str(data[start : start + _WINDOW + _OVERLAP], "latin-1")
-        seen = 0
-        for at, kind, value in sorted((*_own(text, values), *credentials.find(text))):
-            if at < _WINDOW:
-                line += text.count("\n", seen, at)
-                seen = at
-                yield line, kind, value
-        line += text.count("\n", seen, _WINDOW)
+def _scan(data: memoryview, scanner: Scanner) -> Iterator[tuple[int, str, bytes]]:
+    """Yield the line, the kind and the value of each credential."""
+    line, seen = 1, 0
+    for hit in scanner.scan(data):
+        line += _count_lines(data[seen : hit.at])
+        seen = hit.at
+        yield line, hit.kind, hit.value
 
 
-def _own(text: str, values: set[str]) -> Iterator[tuple[int, str, str]]:
-    for form in values:
-        at = text.find(form)
-        while at >= 0:
-            yield at, _OWN, form
-            at = text.find(form, at + len(form))
+def _count_lines(data: memoryview) -> int:
+    """Count line ends, never holding more than a part of the data a second time."""
+    return sum(bytes(data[at : at + _PART]).count(b"\n") for at in range(0, len(data), _PART))
