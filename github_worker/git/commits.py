@@ -30,6 +30,7 @@ _STATUS: dict[DeltaStatus, ChangeStatus] = {
 }
 _INVALID_NAME = "git takes no such name"
 _TRACKED = "refs/remotes/origin/"
+File = tuple[str, str | None]
 
 
 class Staged(Struct, frozen=True):
@@ -57,15 +58,24 @@ class Summary(Struct, frozen=True):
 
 
 class Revision(Struct, frozen=True):
-    """A commit's message, the files that it brings, path and blob, and the blobs that they stand in for.
+    """A commit's header and message, and path and blob of the files that it brings and of those they replace.
 
-    `commit` is None for the one that is about to be made.
+    `commit` is None for the one that is about to be made, a submodule's blob too.
     """
 
     commit: str | None
+    header: bytes
     message: bytes
-    brought: tuple[tuple[str, str], ...]
-    replaced: tuple[str, ...]
+    brought: tuple[File, ...]
+    replaced: tuple[File, ...]
+
+
+class Draft(Struct, frozen=True):
+    """The commit that is about to be made."""
+
+    tree: str
+    author: Person
+    message: str
 
 
 def stage(repository: Repository, nested: Iterable[str], misnamed: Iterable[str] = ()) -> Staged:
@@ -114,24 +124,24 @@ def create(repository: Repository, tree: str, message: str, author: Person) -> s
     return str(oid)
 
 
-def list_unpushed(
-    repository: Repository, tree: str | None = None, message: bytes = b""
-) -> Iterator[Revision]:
-    """Yield the commits that a push of HEAD would send, and last the one of `tree` and `message`.
+def list_unpushed(repository: Repository, draft: Draft | None = None) -> Iterator[Revision]:
+    """Yield the commits that a push of HEAD would send, and the draft last.
 
-    With a `tree`, those that a merge in progress brings are sent too. Raises FileTooLarge for a file that the
+    With a draft, those that a merge in progress brings are sent too. Raises FileTooLarge for a file that the
     forge does not take.
     """
     libgit2 = repository.libgit2
     heads = [] if libgit2.head_is_unborn else [libgit2.head.target]
-    heads += libgit2.listall_mergeheads() if tree is not None else []
+    heads += libgit2.listall_mergeheads() if draft is not None else []
     parents = [repository.commit(str(oid)) for oid in heads]
     for commit in _walk_unpushed(libgit2, parents):
-        brought, replaced = _list_files(repository, commit.tree, commit.parents)
-        yield Revision(str(commit.id), commit.raw_message, brought, replaced)
-    if tree is not None:
-        brought, replaced = _list_files(repository, libgit2[tree].peel(pygit2.Tree), parents)
-        yield Revision(None, message, brought, replaced)
+        header = commit.read_raw().partition(b"\n\n")[0]
+        files = _list_files(repository, commit.tree, commit.parents)
+        yield Revision(str(commit.id), header, commit.raw_message, *files)
+    if draft is not None:
+        header = f"author {draft.author.name} <{draft.author.email}>".encode()
+        files = _list_files(repository, libgit2[draft.tree].peel(pygit2.Tree), parents)
+        yield Revision(None, header, draft.message.encode(), *files)
 
 
 def read_blob(repository: Repository, blob: str) -> memoryview:
@@ -201,20 +211,22 @@ def _walk_unpushed(libgit2: pygit2.Repository, tips: list[pygit2.Commit]) -> Ite
 
 def _list_files(
     repository: Repository, tree: pygit2.Tree, parents: list[pygit2.Commit]
-) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+) -> tuple[tuple[File, ...], tuple[File, ...]]:
+    """Return the files that a tree brings, and those that they replace."""
     before = parents[0].tree if parents else repository.tree(None)
     brought, replaced = [], []
     for delta in tree.diff_to_tree(before, swap=True).deltas:
-        if _is_file(delta.old_file):
-            replaced.append(str(delta.old_file.id))
-        if _is_file(delta.new_file) and not _is_merged(delta.new_file, parents[1:]):
-            _check_size(repository.libgit2, delta.new_file)
-            brought.append((_path(delta.new_file), str(delta.new_file.id)))
+        old, new = delta.old_file, delta.new_file
+        if old.mode != FileMode.UNREADABLE:
+            replaced.append((_path(old), _blob(old)))
+        if new.mode != FileMode.UNREADABLE and not _is_merged(new, parents[1:]):
+            _check_size(repository.libgit2, new)
+            brought.append((_path(new), _blob(new)))
     return tuple(brought), tuple(replaced)
 
 
-def _is_file(file: pygit2.DiffFile) -> bool:
-    return file.mode not in {FileMode.UNREADABLE, FileMode.COMMIT}
+def _blob(file: pygit2.DiffFile) -> str | None:
+    return None if file.mode == FileMode.COMMIT else str(file.id)
 
 
 def _path(file: pygit2.DiffFile) -> str:
@@ -228,6 +240,8 @@ def _is_merged(file: pygit2.DiffFile, others: list[pygit2.Commit]) -> bool:
 
 
 def _check_size(libgit2: pygit2.Repository, file: pygit2.DiffFile) -> None:
+    if file.mode == FileMode.COMMIT:
+        return
     try:
         _, size = libgit2.odb.read_header(file.id)
     except KeyError:

@@ -30,7 +30,7 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
         if not _is_commit_due(repository, summary) and _is_pushed(repository, branch):
             transaction.complete(_describe_nothing(repository, branch))
             return transaction.result
-        await asyncio.to_thread(_screen, request, repository, summary.tree, report)
+        await asyncio.to_thread(_screen, request, services, repository, summary.tree, report)
 
         transaction.start_upload(worktree_ready=True)
         if _is_commit_due(repository, summary):
@@ -60,10 +60,12 @@ def _is_pushed(repository: Repository, branch: str) -> bool:
     return repository.head is None or repository.head == repository.remote_tip(branch)
 
 
-def _screen(request: CommitAndPush, repository: Repository, tree: str, report: Report) -> None:
+def _screen(
+    request: CommitAndPush, services: Services, repository: Repository, tree: str, report: Report
+) -> None:
     """Find credentials in what would be pushed, and stop there unless the request allows them."""
-    message = (request.message or "").encode()
-    findings = screen(repository, request_secrets(request), tree, message)
+    draft = commits.Draft(tree, _author(request, services), _add_trailer(request.message or "", request))
+    findings = screen(repository, request_secrets(request), draft)
     if request.allow_secrets:
         warn_of(findings, report)
     else:
@@ -81,8 +83,7 @@ async def _commit(
     report("changes_detected", "1 file changed" if files == 1 else f"{files} files changed")
     message = await _message(request, summary, repository, services, report)
     report("committing", message.partition("\n")[0])
-    person = request.author
-    author = Person(person.name, person.email) if person else services.committer
+    author = _author(request, services)
     report("committed", await asyncio.to_thread(commits.create, repository, summary.tree, message, author))
 
 
@@ -105,7 +106,16 @@ async def _message(
         if named.fallback:
             report("fallback", f"Described without the model: {named.fallback}")
         text = named.text
+    return _add_trailer(text, request)
+
+
+def _add_trailer(text: str, request: CommitAndPush) -> str:
     return f"{text}\n\nCommitted-by: {request.user_id}\n" if request.user_id else f"{text}\n"
+
+
+def _author(request: CommitAndPush, services: Services) -> Person:
+    person = request.author
+    return Person(person.name, person.email) if person else services.committer
 
 
 def _describe_nothing(repository: Repository, branch: str) -> Committed:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 from msgspec import Struct, to_builtins
@@ -11,7 +12,7 @@ from msgspec import Struct, to_builtins
 from github_worker.contract import ModelCredentials
 from github_worker.credentials import Scanner
 from github_worker.errors import SecretDetected
-from github_worker.git.commits import Revision, list_unpushed, read_blob
+from github_worker.git.commits import Draft, Revision, list_unpushed, read_blob
 from github_worker.git.repository import Repository
 from github_worker.progress import Report
 from github_worker.redaction import Secret, scrub
@@ -19,19 +20,23 @@ from github_worker.redaction import Secret, scrub
 _MOST = 20  # findings of one job that are told
 _PART = 1024 * 1024
 _MESSAGE = "the commit's message"
+_BRANCH = "the branch's name"
+_PEOPLE = {b"author": "the commit's author", b"committer": "the commit's committer"}
+_HEADER = "the commit's header"
 
 
-class Finding(Struct, frozen=True, omit_defaults=True):
-    """Where a credential stands; `commit` is None where the commit is still to be made."""
+class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a credential stands; `line` is 0 in a name, `commit` is None where it is still to be made."""
 
     path: str
-    line: int
+    line: int = 0
     kind: str
     commit: str | None = None
 
     def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else self.path
         within = f", in the unpushed commit {self.commit[:10]}" if self.commit else ""
-        return f"{self.path}:{self.line} ({self.kind}{within})"
+        return f"{place} ({self.kind}{within})"
 
 
 class _Bearer(Protocol):
@@ -47,18 +52,15 @@ def request_secrets(request: _Bearer) -> tuple[Secret, ...]:
     return (*([token] if token else ()), *(credentials.secrets if credentials else ()))
 
 
-def screen(
-    repository: Repository, secrets: Iterable[Secret], tree: str | None = None, message: bytes = b""
-) -> list[Finding]:
-    """Find credentials in what a push of HEAD, and of a commit of `tree` with `message`, would send.
+def screen(repository: Repository, secrets: Iterable[Secret], draft: Draft | None = None) -> list[Finding]:
+    """Find credentials in what a push of HEAD's branch, and of the draft that is to be on it, would send.
 
     Of a file that changes, what it or another one that the commit changes held before does not count: the
     remote has it already. Raises FileTooLarge.
     """
     scanner = Scanner(secrets)
-    revisions = list_unpushed(repository, tree, message)
-    found = (finding for revision in revisions for finding in _new(repository, revision, scanner))
-    return list(islice(found, _MOST))
+    found = (_find_new(repository, revision, scanner) for revision in list_unpushed(repository, draft))
+    return list(islice(chain(_find_in_branch(repository, scanner), chain.from_iterable(found)), _MOST))
 
 
 def refuse(findings: list[Finding]) -> None:
@@ -74,22 +76,44 @@ def warn_of(findings: list[Finding], report: Report) -> None:
         report.warning("secret_allowed", f"A credential is pushed, as the request allows: {finding}")
 
 
-def _new(repository: Repository, revision: Revision, scanner: Scanner) -> Iterator[Finding]:
-    known: set[bytes] | None = None
+def _find_in_branch(repository: Repository, scanner: Scanner) -> Iterator[Finding]:
+    """Yield the credentials in a branch's name that the remote does not have yet."""
+    branch = repository.branch
+    if repository.remote_tip(branch) is None:
+        for hit in scanner.scan(branch.encode()):
+            yield Finding(path=_BRANCH, kind=hit.kind)
+
+
+def _find_new(repository: Repository, revision: Revision, scanner: Scanner) -> Iterator[Finding]:
     for line, kind, _ in _scan(memoryview(revision.message), scanner):
-        yield Finding(_MESSAGE, line, kind, revision.commit)
+        yield Finding(path=_MESSAGE, line=line, kind=kind, commit=revision.commit)
+    for line, kind, _ in _scan(memoryview(revision.header), scanner):
+        word = revision.header.splitlines()[line - 1].partition(b" ")[0]
+        yield Finding(path=_PEOPLE.get(word, _HEADER), kind=kind, commit=revision.commit)
+    known: set[bytes] | None = None
     for path, blob in revision.brought:
-        for line, kind, value in _scan(read_blob(repository, blob), scanner):
+        for line, kind, value in _scan_file(repository, path, blob, scanner):
             if known is None:
                 known = set(_find_known(repository, revision, scanner))
             if value not in known:
-                yield Finding(scrub(path), line, kind, revision.commit)
+                shown = scrub(os.fsdecode(scanner.mask(os.fsencode(path))))
+                yield Finding(path=shown, line=line, kind=kind, commit=revision.commit)
 
 
 def _find_known(repository: Repository, revision: Revision, scanner: Scanner) -> Iterator[bytes]:
-    for blob in revision.replaced:
-        for hit in scanner.scan(read_blob(repository, blob)):
-            yield hit.value
+    for path, blob in revision.replaced:
+        for _, _, value in _scan_file(repository, path, blob, scanner):
+            yield value
+
+
+def _scan_file(
+    repository: Repository, path: str, blob: str | None, scanner: Scanner
+) -> Iterator[tuple[int, str, bytes]]:
+    """Yield the credentials in a file's path, which has line 0, and in the file."""
+    for hit in scanner.scan(os.fsencode(path)):
+        yield 0, f"{hit.kind} in its name", hit.value
+    if blob is not None:
+        yield from _scan(read_blob(repository, blob), scanner)
 
 
 def _scan(data: memoryview, scanner: Scanner) -> Iterator[tuple[int, str, bytes]]:

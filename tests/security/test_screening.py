@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from github_worker.contract import ModelCredentials, Warned
+from github_worker.contract import Author, ModelCredentials, Warned
 from github_worker.errors import FileTooLarge, SecretDetected, UnsupportedRepository
 from tests.conftest import WRITE_TOKEN
 from tests.operations.conftest import SESSION, JobRunner
@@ -181,6 +181,86 @@ async def test_a_message_is_screened(attack: Attack) -> None:
     attack.change({"new.txt": "new\n"})
     _, found = await refused(attack.runner, message=f"Use it\n\n{WRITE_TOKEN}")
     assert found == [{"path": "the commit's message", "line": 3, "kind": "a credential of this request"}]
+
+
+NAMED = {
+    "userId": ({"user_id": f"user {GITHUB}"}, "the commit's message"),
+    "author": ({"author": Author(GITHUB, "ada@example.com")}, "the commit's author"),
+    "e-mail": ({"author": Author("Ada", f"{GITHUB}@example.com")}, "the commit's author"),
+}
+
+
+@pytest.mark.parametrize(("fields", "place"), NAMED.values(), ids=NAMED)
+async def test_people_are_screened(fields: dict[str, Any], place: str, attack: Attack) -> None:
+    """Those that the request names."""
+    attack.change({"new.txt": "new\n"})
+    _, found = await refused(attack.runner, **fields)
+    assert [(finding["path"], finding["kind"]) for finding in found] == [(place, "GitHub token")]
+
+
+async def test_the_people_of_an_unpushed_commit_are_screened(attack: Attack, tmp_path: Path) -> None:
+    """Its author, its committer and what else its header says."""
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "session")
+    people = ("-c", f"user.name={GITHUB}", "-c", "user.email=a@example.com")
+    git("-C", worktree, *people, "commit", "--quiet", "--allow-empty", "-m", "Local", "--author=A <a@b.c>")
+    raw = git("-C", worktree, "cat-file", "commit", "HEAD").replace(GITHUB.encode(), b"A")
+    header, _, message = raw.partition(b"\n\n")
+    (tmp_path / "commit").write_bytes(b"%b\nencoding %b\n\n%b" % (header, AWS.encode(), message))
+    oid = git("-C", worktree, "hash-object", "-t", "commit", "-w", tmp_path / "commit").decode().strip()
+    git("-C", worktree, "checkout", "--quiet", "-B", attack.branch)
+    _git(worktree, "merge", "--quiet", "--no-ff", "-m", "Merge", oid)
+    _put(attack, worktree)
+    _, found = await refused(attack.runner)
+    assert {(finding["path"], finding["kind"]) for finding in found} == {
+        ("the commit's committer", "GitHub token"),
+        ("the commit's header", "AWS access key"),
+    }
+
+
+@pytest.mark.parametrize("name", [f"{GITHUB}.txt", f"a/{GITHUB}/b.txt", f"{WRITE_TOKEN.encode().hex()}.txt"])
+async def test_the_names_of_files_and_folders_are_screened(name: str, attack: Attack) -> None:
+    """The finding tells where it is, and not what it is."""
+    attack.change({name: "1\n"})
+    message, found = await refused(attack.runner)
+    secret = GITHUB if GITHUB in name else WRITE_TOKEN.encode().hex()
+    kind = "GitHub token" if GITHUB in name else "a credential of this request"
+    assert found == [{"path": name.replace(secret, "***"), "kind": f"{kind} in its name"}]
+    assert secret not in message
+
+
+async def test_a_name_that_the_remote_has_already_stops_nobody(attack: Attack) -> None:
+    """The file may be changed, and moved."""
+    attack.origin.commit({f"{GITHUB}.txt": "x\n"}, branch=attack.branch)
+    await attack.runner.clone(attack.origin.url)
+    attack.change({f"{GITHUB}.txt": "y\n"})
+    assert (await attack.runner.commit()).pushed
+    attack.change({f"{GITHUB}.txt": None, f"a/{GITHUB}.txt": "y\n"})
+    assert (await attack.runner.commit()).pushed
+
+
+async def test_a_submodules_name_is_screened(attack: Attack, tmp_path: Path) -> None:
+    """It is in the tree of an unpushed commit, though nothing of it is pushed."""
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "session")
+    head = git("-C", worktree, "rev-parse", "HEAD").decode().strip()
+    _git(worktree, "update-index", "--add", "--cacheinfo", f"160000,{head},libs/{GITHUB}")
+    _git(worktree, "commit", "--quiet", "-m", "Local")
+    _put(attack, worktree)
+    _, found = await refused(attack.runner)
+    assert [finding["path"] for finding in found] == ["libs/***"]
+
+
+async def test_a_branchs_name_is_screened(attack: Attack, tmp_path: Path) -> None:
+    """Unless the remote has the branch."""
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "session")
+    _git(worktree, "checkout", "--quiet", "-b", f"fix/{GITHUB}")
+    _put(attack, worktree)
+    _, found = await refused(attack.runner)
+    assert found == [{"path": "the branch's name", "kind": "GitHub token"}]
+    git("-C", worktree, "push", "--quiet", attack.origin.path, "HEAD")
+    git("-C", worktree, "fetch", "--quiet", attack.origin.path, "+refs/heads/*:refs/remotes/origin/*")
+    _put(attack, worktree)
+    attack.change({"new.txt": "new\n"})
+    assert (await attack.runner.commit()).pushed
 
 
 async def test_only_so_many_findings_are_told(attack: Attack) -> None:
