@@ -113,14 +113,17 @@ _KEY = re.compile(
 )
 # Group 1 stays, the rest of the match is masked.
 _ASSIGNED = (
-    r"(?i:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)[\w-]{0,40}"
+    r"(?:(?i:passw(?:or)?d|passphrase|secret|token|(?:api|access|private|account|signing|encryption)[_-]?key)"
+    r"[\w-]{0,40}|(?i:(?<![a-z])(?:pass|passcode|pwd|creds?|credentials?))|(?<=[a-z])(?:Pass|Pwd|Creds?))"
 )
+_VARIABLE = r"\b[A-Z][A-Z0-9_]{0,80}(?:PASS|PWD|PW|AUTH|KEY|DSN|SALT|CREDS?|CREDENTIALS?)"
 _LIKELY = tuple(
     re.compile(pattern)
     for pattern in (
         rf"""({_ASSIGNED}["']?\s{{0,8}}(?::|=>?)\s{{0,8}}(["'`]))(?:(?!\2)[^\n]){{4,}}""",
         rf"""({_ASSIGNED}=)[^\s"'`,;&()]{{6,}}""",
         rf"""({_ASSIGNED}["']?\s{{0,8}}[:=]\s{{1,8}})(?=[^\s\d]{{0,80}}\d)[^\s"'`,;()]{{6,}}""",
+        rf"""({_VARIABLE}\s{{0,2}}=\s{{0,2}}["'`]?)[^\s"'`,;&()]{{4,}}""",
         r"((?i:authorization)[\"']?\s{0,8}[:=,]\s{0,8}[\"']?(?i:bearer|basic|token)\s{1,8})[^\s\"']{6,}",
         r"((?i:bearer)\s{1,8})[A-Za-z0-9._~+/-]{20,}",
         r"()\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]+)?",

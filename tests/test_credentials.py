@@ -107,6 +107,16 @@ def test_a_persons_web_token_is_no_service_accounts() -> None:
         ("password = 'correct horse'", "password = '***'"),
         ('"apiKey": "abcdef"', '"apiKey": "***"'),
         ("DB_PASSWORD=hunter", "DB_PASSWORD=***"),
+        ("DB_PASS=hunter2", "DB_PASS=***"),
+        ("DB_PASS=Hunter two", "DB_PASS=*** two"),
+        ("-  db_pass: hunter22", "-  db_pass: ***"),
+        ("+MYSQL_PWD='hunter'", "+MYSQL_PWD='***'"),
+        ("REDIS_AUTH = hunter", "REDIS_AUTH = ***"),
+        ("SMTP_PW=hunter", "SMTP_PW=***"),
+        ("APP_KEY=base64:aHVudGVy", "APP_KEY=***"),
+        ("dbPass = 'hunter'", "dbPass = '***'"),
+        ('"pass": "hunter"', '"pass": "***"'),
+        ("curl --pass=hunter2", "curl --pass=***"),
         ("https://x/?token=abcdef&b=1", "https://x/?token=***&b=1"),
         ("client_secret: abc123def", "client_secret: ***"),
         ("Authorization: Bearer abcdefgh", "Authorization: Bearer ***"),
@@ -125,7 +135,22 @@ def test_what_looks_like_a_secret_is_masked(text: str, masked: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["def token(self) -> str:", "fix token: refresh it", "secret: Secret | None", "auth-token: rotate keys"],
+    [
+        *(
+            "def token(self) -> str:",
+            "fix token: refresh it",
+            "secret: Secret | None",
+            "auth-token: rotate keys",
+        ),
+        *(
+            "    pass\n",
+            "bypass = compute_all()",
+            "class Pass: pass",
+            "KEY = 1",
+            "compass='north'",
+            "pass: the end",
+        ),
+    ],
 )
 def test_ordinary_words_stay(text: str) -> None:
     """Code and prose about secrets are no secrets."""

@@ -284,7 +284,7 @@ async def test_a_secret_far_into_a_large_binary_file_is_found(attack: Attack) ->
 async def test_the_model_sees_no_secret_of_the_change(attack: Attack, model: Model) -> None:
     """What a request allows to be pushed is still not told to the model."""
     model.script(Say.json(subject="Add a fixture"))
-    attack.change({"fixture.txt": f"{GITHUB}\n{WRITE_TOKEN}\npassword = 'hunter2hunter2'\n"})
+    attack.change({"fixture.txt": f"{GITHUB}\n{WRITE_TOKEN}\nDB_PASS=hunter2hunter2\n"})
     key = ModelCredentials("sk-ant-api03-" + "k" * 30)
     await attack.runner.commit(allow_secrets=True, claude_credentials=key)
     (request,) = model.requests
