@@ -188,7 +188,7 @@ class FileTooLarge(JobError):
 
 
 class SecretDetected(JobError):
-    """A changed file contains a credential."""
+    """What would be pushed contains a credential."""
 
     code = "secret_detected"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from github_worker.contract import Build, ModelCredentials, is_branch_name
+from github_worker.contract import Build, ModelCredentials, OnSecret, is_branch_name
 from github_worker.errors import ConfigurationError
 from github_worker.redaction import Secret
 
@@ -54,6 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     job_timeout: float
     max_session_bytes: int
     max_session_files: int
+    on_secret: OnSecret
     log_level: str
     log_format: Literal["json", "console"]
     build: Build
@@ -109,6 +110,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         job_timeout=read.value("JOB_TIMEOUT", "900", _parse_seconds),
         max_session_bytes=read.value("MAX_SESSION_BYTES", "8 GiB", _parse_size),
         max_session_files=read.value("MAX_SESSION_FILES", "1000000", _parse_count),
+        on_secret=read.value("ON_SECRET", "refuse", _parse_on_secret),
         log_level=read.value("LOG_LEVEL", "info", _choose_from(*_LOG_LEVELS)),
         log_format=read.value("LOG_FORMAT", "json", _parse_log_format),
         build=Build(
@@ -255,6 +257,13 @@ def _parse_log_format(text: str) -> Literal["json", "console"]:
     if text not in formats:
         raise ValueError(f"must be json or console, not {text!r}")
     return formats[text]
+
+
+def _parse_on_secret(text: str) -> OnSecret:
+    choices: dict[str, OnSecret] = {choice: choice for choice in get_args(OnSecret)}
+    if text not in choices:
+        raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}")
+    return choices[text]
 
 
 def _choose_from(*choices: str) -> Callable[[str], str]:

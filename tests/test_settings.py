@@ -43,6 +43,7 @@ READ: dict[str, tuple[str, Any, str, Any]] = {
     "JOB_TIMEOUT": ("job_timeout", 900.0, "60", 60.0),
     "MAX_SESSION_BYTES": ("max_session_bytes", 8 * GIB, "512MiB", GIB // 2),
     "MAX_SESSION_FILES": ("max_session_files", 1_000_000, "10", 10),
+    "ON_SECRET": ("on_secret", "refuse", "leave-out", "leave-out"),
     "LOG_LEVEL": ("log_level", "info", "DEBUG", "debug"),
     "LOG_FORMAT": ("log_format", "json", "console", "console"),
 }
@@ -68,6 +69,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "JOB_TIMEOUT": NOT_SECONDS,
     "MAX_SESSION_BYTES": ("0", "8 GB", "-1", "1.5 GiB", "much", str(2**63 + 1)),
     "MAX_SESSION_FILES": ("0", "-1", "many", str(2**63 + 1)),
+    "ON_SECRET": ("ask", "Refuse", "leave_out"),
     "LOG_LEVEL": ("loud",),
     "LOG_FORMAT": ("JSON ", "xml"),
 }

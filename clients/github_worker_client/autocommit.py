@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Self
 
-from github_worker.contract import Committed, ModelCredentials
+from github_worker.contract import Committed, ModelCredentials, OnSecret
 from github_worker.redaction import Secret
 from github_worker.retry import Backoff
 from github_worker_client.client import GitHubWorker
@@ -63,6 +63,7 @@ class AutoCommit:
         cooldown: float = 300.0,
         max_wait: float = 1800.0,
         backoff: Backoff = _BACKOFF,
+        on_secret: OnSecret | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an AutoCommit that works with `worker`; times are in seconds.
@@ -74,12 +75,15 @@ class AutoCommit:
         - `cooldown`: the time without an edit after which a session is committed.
         - `max_wait`: the time after the first edit at which it is committed, whether edits go on or not.
         - `backoff`: the waits after failures in a row: 10 s that double up to 15 minutes.
+        - `on_secret`: what to do with credentials in the edits, as in `GitHubWorker.commit_and_push`: with
+          `leave-out` a file that holds one does not keep the others from being committed.
         - `clock`: the time, for tests.
         """
         self._worker = worker
         self._credentials = credentials
         self._save = save
         self._committed = committed
+        self._on_secret = on_secret
         self._rule = Rule(cooldown=cooldown, max_wait=max_wait, backoff=backoff)
         self._clock = clock or Clock()
         self._sessions: dict[str, SessionCommits] = {}
@@ -168,6 +172,7 @@ class AutoCommit:
                 access_token=credentials.access_token,
                 claude_credentials=credentials.claude_credentials,
                 user_id=user_id,
+                on_secret=self._on_secret,
                 request_id=attempt.request_id,
             )
             return _check_push(result)

@@ -26,6 +26,7 @@ from github_worker.contract import (
     InitSession,
     MergeMethod,
     MergePullRequest,
+    OnSecret,
     PullRequestFinished,
     PullRequestMerged,
     PullRequestOpened,
@@ -202,7 +203,7 @@ class GitHubWorker:
         user_id: str | None = None,
         author: Author | None = None,
         message: str | None = None,
-        allow_secrets: bool = False,
+        on_secret: OnSecret | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> Committed:
@@ -212,8 +213,9 @@ class GitHubWorker:
         - `user_id`: the user who asks, for the commit's `Committed-by:`; none by default.
         - `author`: the commit's author; the worker itself by default.
         - `message`: the commit's message; by default it is made from the changes.
-        - `allow_secrets`: whether credentials that are found in the changes are pushed, with a warning; by
-          default they end the job with `secret_detected`.
+        - `on_secret`: what to do with credentials in what would be pushed: `refuse` ends the job with
+          `secret_detected`, `leave-out` commits all other files and warns, `allow` pushes them and warns; the
+          worker's `ON_SECRET` by default.
 
         The result is `skipped`, with its `reason`, if there was nothing to commit and nothing to push.
         """
@@ -225,7 +227,7 @@ class GitHubWorker:
             user_id=user_id,
             author=author,
             message=message,
-            allow_secrets=allow_secrets,
+            on_secret=on_secret,
             request_id=request_id,
         )
         return await self._result(request, Committed, on_event)

@@ -44,6 +44,7 @@ from github_worker.contract.requests import (
     InitSession,
     MergeMethod,
     MergePullRequest,
+    OnSecret,
     Request,
 )
 from github_worker.contract.results import (
@@ -113,6 +114,7 @@ __all__ = [
     "Line",
     "MergeMethod",
     "MergePullRequest",
+    "OnSecret",
     "ModelCredentials",
     "ModelKey",
     "Owner",

@@ -37,6 +37,7 @@ from github_worker.contract.results import (
 )
 
 MergeMethod = Literal["merge", "squash", "rebase"]
+OnSecret = Literal["refuse", "leave-out", "allow"]
 _ClonedBranch = Annotated[
     Branch, describe("The branch to clone; the remote's default unless given, or if it has no such.", "main")
 ]
@@ -122,9 +123,14 @@ class CommitAndPush(Request, frozen=True, kw_only=True):
     message: Annotated[
         Text | None, describe("The commit's message; made from the changes unless given.", "Fix the login")
     ] = None
-    allow_secrets: Annotated[
-        bool, describe("Whether to push credentials that are found in the changes, with a warning.", True)
-    ] = False
+    on_secret: Annotated[
+        OnSecret | None,
+        describe(
+            "What to do with credentials in what would be pushed: refuse them, leave their files out of the "
+            "commit, or push them; the last two with warnings. The worker's own setting unless given.",
+            "leave-out",
+        ),
+    ] = None
 
 
 class InitSession(Request, frozen=True, kw_only=True):

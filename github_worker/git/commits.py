@@ -110,6 +110,16 @@ def summarise(repository: Repository) -> Summary:
     return Summary(str(tree), tuple(changes), tuple(patches))
 
 
+def unstage(repository: Repository, paths: Iterable[str]) -> None:
+    """Let the index have the files that HEAD has at the paths; the worktree stays as it is."""
+    index, tree = repository.libgit2.index, repository.tree(repository.head)
+    for path in paths:
+        index.remove(path)
+        if path in tree and tree[path].filemode != FileMode.TREE:
+            index.add(pygit2.IndexEntry(path, tree[path].id, tree[path].filemode))
+    index.write()
+
+
 def create(repository: Repository, tree: str, message: str, author: Person) -> str:
     """Commit a tree on HEAD's branch, concluding a merge that was begun, and return the commit's id."""
     libgit2 = repository.libgit2

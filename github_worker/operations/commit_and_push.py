@@ -14,8 +14,10 @@ from github_worker.services import Services
 from github_worker.workspace.conflicts import carry_branch
 from github_worker.workspace.push import PushOutcome, push
 from github_worker.workspace.repository import Workspace, open_workspace, require_repository
-from github_worker.workspace.secrets import refuse, request_secrets, screen, warn_of
+from github_worker.workspace.secrets import leave_out, refuse, request_secrets, screen, warn_of
 
+_NOTHING = "Nothing has changed, and everything is pushed"
+_NOTHING_ELSE = "All that has changed was left out, as credentials are in it, and everything else is pushed"
 _RECENT = 10  # subjects that show the model the repository's convention
 
 
@@ -26,11 +28,13 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
         report("analyzing", "Looking for changes")
         workspace = await asyncio.to_thread(open_workspace, location, services, request.access_token)
         repository, branch = workspace.repository, workspace.repository.branch
-        summary = await asyncio.to_thread(_stage, workspace, report)
-        if not _is_commit_due(repository, summary) and _is_pushed(repository, branch):
-            transaction.complete(_describe_nothing(repository, branch))
+        staged = summary = await asyncio.to_thread(_stage, workspace, report)
+        if _is_due(repository, branch, staged):
+            summary = await asyncio.to_thread(_screen, request, services, repository, staged, report)
+        if not _is_due(repository, branch, summary):
+            reason = _NOTHING if summary is staged else _NOTHING_ELSE
+            transaction.complete(_describe_nothing(repository, branch, reason))
             return transaction.result
-        await asyncio.to_thread(_screen, request, services, repository, summary.tree, report)
 
         transaction.start_upload(worktree_ready=True)
         if _is_commit_due(repository, summary):
@@ -52,24 +56,35 @@ def _stage(workspace: Workspace, report: Report) -> commits.Summary:
     return commits.summarise(workspace.repository)
 
 
+def _is_due(repository: Repository, branch: str, summary: commits.Summary) -> bool:
+    is_pushed = repository.head is None or repository.head == repository.remote_tip(branch)
+    return _is_commit_due(repository, summary) or not is_pushed
+
+
 def _is_commit_due(repository: Repository, summary: commits.Summary) -> bool:
     return bool(summary.changes) or repository.is_merging
 
 
-def _is_pushed(repository: Repository, branch: str) -> bool:
-    return repository.head is None or repository.head == repository.remote_tip(branch)
-
-
 def _screen(
-    request: CommitAndPush, services: Services, repository: Repository, tree: str, report: Report
-) -> None:
-    """Find credentials in what would be pushed, and stop there unless the request allows them."""
-    draft = commits.Draft(tree, _author(request, services), _add_trailer(request.message or "", request))
+    request: CommitAndPush,
+    services: Services,
+    repository: Repository,
+    summary: commits.Summary,
+    report: Report,
+) -> commits.Summary:
+    """Find credentials in what would be pushed, do with them as the request says, and return what remains."""
+    message = _add_trailer(request.message or "", request)
+    draft = commits.Draft(summary.tree, _author(request, services), message)
     findings = screen(repository, request_secrets(request), draft)
-    if request.allow_secrets:
-        warn_of(findings, report)
-    else:
-        refuse(findings)
+    match request.on_secret or services.settings.on_secret:
+        case "refuse":
+            refuse(findings)
+        case "allow":
+            warn_of(findings, report)
+        case "leave-out" if findings:
+            leave_out(repository, findings, report)
+            return commits.summarise(repository)
+    return summary
 
 
 async def _commit(
@@ -118,7 +133,7 @@ def _author(request: CommitAndPush, services: Services) -> Person:
     return Person(person.name, person.email) if person else services.committer
 
 
-def _describe_nothing(repository: Repository, branch: str) -> Committed:
+def _describe_nothing(repository: Repository, branch: str, reason: str) -> Committed:
     return Committed(
         commit_hash=repository.head,
         commit_message=repository.message(repository.head) if repository.head else "",
@@ -128,7 +143,7 @@ def _describe_nothing(repository: Repository, branch: str) -> Committed:
         insertions=0,
         deletions=0,
         skipped=True,
-        reason="Nothing has changed, and everything is pushed",
+        reason=reason,
     )
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import chain, islice
 from typing import Protocol
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, structs, to_builtins
 
 from github_worker.contract import ModelCredentials
 from github_worker.credentials import Scanner
 from github_worker.errors import SecretDetected
+from github_worker.git import commits
 from github_worker.git.commits import Draft, Revision, list_unpushed, read_blob
 from github_worker.git.repository import Repository
 from github_worker.progress import Report
 from github_worker.redaction import Secret, scrub
 
-_MOST = 20  # findings of one job that are told
+_MOST = 20  # findings that are told of one file, and in one error
 _PART = 1024 * 1024
 _MESSAGE = "the commit's message"
 _BRANCH = "the branch's name"
@@ -26,12 +28,16 @@ _HEADER = "the commit's header"
 
 
 class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a credential stands; `line` is 0 in a name, `commit` is None where it is still to be made."""
+    """Where a credential stands; `line` is 0 in a name, `commit` is None where it is still to be made.
+
+    `file` is the path itself of a file that the commit could do without.
+    """
 
     path: str
     line: int = 0
     kind: str
     commit: str | None = None
+    file: str | None = None
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.line else self.path
@@ -60,20 +66,41 @@ def screen(repository: Repository, secrets: Iterable[Secret], draft: Draft | Non
     """
     scanner = Scanner(secrets)
     found = (_find_new(repository, revision, scanner) for revision in list_unpushed(repository, draft))
-    return list(islice(chain(_find_in_branch(repository, scanner), chain.from_iterable(found)), _MOST))
+    return [*_find_in_branch(repository, scanner), *chain.from_iterable(found)]
 
 
-def refuse(findings: list[Finding]) -> None:
-    """Raise SecretDetected if there are findings."""
+def refuse(findings: list[Finding], why: str = "") -> None:
+    """Raise SecretDetected if there are findings; `why` follows their places."""
     if findings:
-        places = "; ".join(map(str, findings))
-        raise SecretDetected(f"Credentials would be pushed: {places}", data={"found": to_builtins(findings)})
+        places = "; ".join(map(str, findings[:_MOST]))
+        more = f"; and {len(findings) - _MOST} more" if len(findings) > _MOST else ""
+        found = to_builtins([structs.replace(finding, file=None) for finding in findings[:_MOST]])
+        raise SecretDetected(f"Credentials would be pushed: {places}{more}{why}", data={"found": found})
+
+
+def leave_out(repository: Repository, findings: list[Finding], report: Report) -> None:
+    """Unstage the files that hold credentials, and say so; raise SecretDetected for those in no such file."""
+    if repository.is_merging:
+        refuse(findings, ". Nothing can be left out of a merge")
+    refuse(
+        [finding for finding in findings if finding.file is None],
+        ". They are in no file that can be left out",
+    )
+    files: dict[str, list[Finding]] = {}
+    for finding in findings:
+        files.setdefault(str(finding.file), []).append(finding)
+    commits.unstage(repository, files)
+    for found in files.values():
+        places = "; ".join(map(str, found))
+        report.warning("secret_left_out", f"Not committed, as a credential is in it: {places}")
 
 
 def warn_of(findings: list[Finding], report: Report) -> None:
     """Say which findings are pushed because the request allows it."""
-    for finding in findings:
+    for finding in findings[:_MOST]:
         report.warning("secret_allowed", f"A credential is pushed, as the request allows: {finding}")
+    if more := len(findings[_MOST:]):
+        report.warning("secret_allowed", f"{more} more credentials are pushed, as the request allows")
 
 
 def _find_in_branch(repository: Repository, scanner: Scanner) -> Iterator[Finding]:
@@ -85,19 +112,24 @@ def _find_in_branch(repository: Repository, scanner: Scanner) -> Iterator[Findin
 
 
 def _find_new(repository: Repository, revision: Revision, scanner: Scanner) -> Iterator[Finding]:
-    for line, kind, _ in _scan(memoryview(revision.message), scanner):
+    for line, kind, _ in islice(_scan(memoryview(revision.message), scanner), _MOST):
         yield Finding(path=_MESSAGE, line=line, kind=kind, commit=revision.commit)
-    for line, kind, _ in _scan(memoryview(revision.header), scanner):
+    for line, kind, _ in islice(_scan(memoryview(revision.header), scanner), _MOST):
         word = revision.header.splitlines()[line - 1].partition(b" ")[0]
         yield Finding(path=_PEOPLE.get(word, _HEADER), kind=kind, commit=revision.commit)
-    known: set[bytes] | None = None
+    known = cache(lambda: set(_find_known(repository, revision, scanner)))
     for path, blob in revision.brought:
-        for line, kind, value in _scan_file(repository, path, blob, scanner):
-            if known is None:
-                known = set(_find_known(repository, revision, scanner))
-            if value not in known:
-                shown = scrub(os.fsdecode(scanner.mask(os.fsencode(path))))
-                yield Finding(path=shown, line=line, kind=kind, commit=revision.commit)
+        file = None if revision.commit else path
+        found = (
+            Finding(path=_mask(path, scanner), line=line, kind=kind, commit=revision.commit, file=file)
+            for line, kind, value in _scan_file(repository, path, blob, scanner)
+            if value not in known()
+        )
+        yield from islice(found, _MOST)
+
+
+def _mask(path: str, scanner: Scanner) -> str:
+    return scrub(os.fsdecode(scanner.mask(os.fsencode(path))))
 
 
 def _find_known(repository: Repository, revision: Revision, scanner: Scanner) -> Iterator[bytes]:

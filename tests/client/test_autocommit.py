@@ -128,6 +128,17 @@ async def test_an_edit_is_committed_after_the_cooldown(
     }
 
 
+async def test_a_commit_does_with_credentials_what_it_is_told(
+    stand_in: StandInWorker, start: Start, caller: _Caller
+) -> None:
+    """Without a word of it, the worker's own setting counts."""
+    for choice in (None, "leave-out"):
+        auto = start(on_secret=choice)
+        auto.touch("s1")
+        await auto.flush()
+    assert [request.body.get("onSecret") for request in stand_in.requests] == [None, "leave-out"]
+
+
 async def test_edits_put_the_commit_off(start: Start, caller: _Caller, clock: FakeClock) -> None:
     """The cooldown runs from the last edit."""
     auto = start()

@@ -105,7 +105,7 @@ async def test_fields_are_sent_as_the_contract_names_them(stand_in: StandInWorke
         access_token=Secret(TOKEN),
         claude_credentials={"claudeAiOauth": {"accessToken": "oauth"}},
         author=Author(name="Ada", email="ada@example.org"),
-        allow_secrets=True,
+        on_secret="leave-out",
         request_id="r1",
     )
     (request,) = stand_in.requests
@@ -116,7 +116,7 @@ async def test_fields_are_sent_as_the_contract_names_them(stand_in: StandInWorke
         "claudeCredentials": '{"claudeAiOauth":{"accessToken":"oauth"}}',
         "githubAccessToken": TOKEN,
         "author": {"name": "Ada", "email": "ada@example.org"},
-        "allowSecrets": True,
+        "onSecret": "leave-out",
     }
 
 

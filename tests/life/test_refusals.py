@@ -54,7 +54,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "claudeCredentials": ("", 1, [], "a\nb"),
     "depth": (0, -1, 1.5, "1", True, 2**31),
     "allBranches": ("true", 1),
-    "allowSecrets": ("true", 1),
+    "onSecret": ("ask", True),
     "draft": ("true", 1),
     "waitForChecks": ("true", 1),
     "userRequest": ("", 1, "x" * 100_001),
@@ -76,7 +76,7 @@ NAMED = ("claudeCredentials", "githubAccessToken")
 FIELDS: dict[str, tuple[str, ...]] = {
     "clone-repository": ("sessionId", *CLONE, "accessToken", "requestId"),
     "create-branch": ("sessionId", "userRequest", "baseBranch", "repoUrl", *NAMED, "requestId"),
-    "commit-and-push": ("sessionId", *NAMED, "userId", "author", "message", "allowSecrets", "requestId"),
+    "commit-and-push": ("sessionId", *NAMED, "userId", "author", "message", "onSecret", "requestId"),
     "init-session": ("sessionId", *CLONE, "userRequest", *NAMED, "requestId"),
     "create-pull-request": ("owner", "repo", "head", "base", "title", "body", "draft", *NAMED),
     "merge-pull-request": (*PLACE, "pullNumber", "mergeMethod", "commitTitle", "commitMessage", *TOKEN),

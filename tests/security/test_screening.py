@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -45,6 +46,12 @@ async def refused(runner: JobRunner, **fields: Any) -> tuple[str, list[dict[str,
     return str(caught.value), caught.value.data["found"]
 
 
+def warnings(attack: Attack, code: str) -> list[str]:
+    """Return the warnings of a kind that the last job told."""
+    events = attack.runner.events
+    return [event.message for event in events if isinstance(event, Warned) and event.code == code]
+
+
 @pytest.mark.parametrize("text", OWN.values(), ids=OWN)
 async def test_the_requests_own_credentials_are_not_pushed(text: str, attack: Attack) -> None:
     """In whatever form they stand in a file; nothing is sent, and the session is as it was."""
@@ -75,11 +82,106 @@ async def test_well_known_credentials_are_not_pushed(attack: Attack) -> None:
 async def test_a_request_may_allow_them(attack: Attack) -> None:
     """They are pushed, and warnings say which."""
     attack.change({"fixture.txt": f"{GITHUB}\n"})
-    result = await attack.runner.commit(allow_secrets=True)
+    result = await attack.runner.commit(on_secret="allow")
     assert result.pushed
-    (warning,) = (event for event in attack.runner.events if isinstance(event, Warned))
-    assert (warning.code, GITHUB in warning.message) == ("secret_allowed", False)
-    assert "fixture.txt:1" in warning.message
+    (warning,) = warnings(attack, "secret_allowed")
+    assert "fixture.txt:1" in warning
+    assert GITHUB not in warning
+
+
+async def test_a_file_with_a_credential_may_be_left_out(attack: Attack, tmp_path: Path) -> None:
+    """All else is pushed; it stays in the worktree as it is, and git says that it alone has changed."""
+    leaks = {"README.md": f"# Demo\n{GITHUB}\n", "new/leak.txt": f"x\n{AWS}\n", f"new/{GITHUB}.txt": "1\n"}
+    attack.change({"src/app.py": "print('ho')\n", "new/fine.txt": "fine\n", **leaks})
+    result = await attack.runner.commit(on_secret="leave-out")
+    assert (result.pushed, result.files_changed) == (True, 2)
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "after")
+    status = git("-C", worktree, "status", "--porcelain", "--untracked-files=all").decode().splitlines()
+    assert status == [" M README.md", f"?? new/{GITHUB}.txt", "?? new/leak.txt"]
+    assert {name: (worktree / name).read_text() for name in leaks} == leaks
+    pushed = {name: attack.origin.read(attack.branch, name) for name in attack.origin.files(attack.branch)}
+    assert pushed == {"README.md": b"# Demo\n", "src/app.py": b"print('ho')\n", "new/fine.txt": b"fine\n"}
+    assert warnings(attack, "secret_left_out") == [
+        "Not committed, as a credential is in it: README.md:2 (GitHub token)",
+        "Not committed, as a credential is in it: new/***.txt (GitHub token in its name)",
+        "Not committed, as a credential is in it: new/leak.txt:2 (AWS access key)",
+    ]
+
+
+async def test_what_was_left_out_is_committed_once_it_is_clean(attack: Attack) -> None:
+    """It is a change like any other then, and until then there is nothing to do."""
+    attack.change({"README.md": f"# Demo\n{GITHUB}\n", "new.txt": "new\n"})
+    assert (await attack.runner.commit(on_secret="leave-out")).pushed
+    again = await attack.runner.commit(on_secret="leave-out")
+    assert (again.skipped, "left out" in again.reason) == (True, True)
+    attack.change({"README.md": "# Demo\nclean\n"})
+    assert (await attack.runner.commit(on_secret="leave-out")).files_changed == 1
+    assert attack.origin.read(attack.branch, "README.md") == b"# Demo\nclean\n"
+
+
+async def test_what_is_left_out_survives_a_rebase(attack: Attack, tmp_path: Path) -> None:
+    """The remote moved on: the commit goes on top of it, and the file stays as it is in the worktree."""
+    attack.change({"README.md": f"# Demo\n{GITHUB}\n", "new.txt": "new\n"})
+    attack.origin.commit({"theirs.txt": "theirs\n"}, branch=attack.branch)
+    assert (await attack.runner.commit(on_secret="leave-out")).pushed
+    assert set(attack.origin.files(attack.branch)) == {"README.md", "src/app.py", "new.txt", "theirs.txt"}
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "after")
+    assert git("-C", worktree, "status", "--porcelain").decode().splitlines() == [" M README.md"]
+    assert GITHUB in (worktree / "README.md").read_text()
+
+
+async def test_what_is_in_no_file_cannot_be_left_out(attack: Attack, tmp_path: Path) -> None:
+    """A message, a branch, or an older commit that is not pushed: it is refused, and the error says why."""
+    attack.change({"new.txt": "new\n"})
+    message, _ = await refused(attack.runner, on_secret="leave-out", message=f"Use {GITHUB}")
+    assert "the commit's message:1 (GitHub token). They are in no file that can be left out" in message
+    _commit_in_session(attack, tmp_path, {"leak.txt": f"{GITHUB}\n"})
+    attack.change({"other.txt": f"{AWS}\n"})
+    message, found = await refused(attack.runner, on_secret="leave-out")
+    assert [place["path"] for place in found] == ["leak.txt"]
+
+
+async def test_nothing_is_left_out_of_a_merge(attack: Attack, tmp_path: Path) -> None:
+    """Git commits a merge whole: without a file it would undo what the other side made of it."""
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "session")
+    attack.origin.commit({"theirs.txt": "theirs\n"})
+    git("-C", worktree, "fetch", "--quiet", attack.origin.path, "main:refs/remotes/origin/main")
+    _git(worktree, "merge", "--quiet", "--no-ff", "--no-commit", "origin/main")
+    (worktree / "theirs.txt").write_text(f"{GITHUB}\n")
+    _put(attack, worktree)
+    message, found = await refused(attack.runner, on_secret="leave-out")
+    assert [place["path"] for place in found] == ["theirs.txt"]
+    assert "Nothing can be left out of a merge" in message
+
+
+async def test_a_file_in_the_place_of_a_folder_is_left_out(attack: Attack, tmp_path: Path) -> None:
+    """And a file in a folder that took a file's place; what they stand in the place of is gone."""
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "session")
+    shutil.rmtree(worktree / "src")
+    (worktree / "src").write_text(f"{GITHUB}\n")
+    (worktree / "README.md").unlink()
+    (worktree / "README.md").mkdir()
+    (worktree / "README.md" / "leak.txt").write_text(f"{GITHUB}\n")
+    (worktree / "README.md" / "fine.txt").write_text("fine\n")
+    _put(attack, worktree)
+    assert (await attack.runner.commit(on_secret="leave-out")).pushed
+    assert set(attack.origin.files(attack.branch)) == {"README.md/fine.txt"}
+    worktree = attack.sessions.get(SESSION).extract(tmp_path / "after")
+    status = git("-C", worktree, "status", "--porcelain", "--untracked-files=all").decode().splitlines()
+    assert status == ["?? README.md/leak.txt", "?? src"]
+
+
+@pytest.mark.parametrize("choice", ["refuse", "leave-out", "allow"])
+async def test_the_worker_has_a_choice_of_its_own(choice: str, attack: Attack) -> None:
+    """`ON_SECRET` is what holds for a request that does not say."""
+    attack.runner.env["ON_SECRET"] = choice
+    attack.change({"fine.txt": "fine\n", "leak.txt": f"{GITHUB}\n"})
+    if choice == "refuse":
+        await refused(attack.runner)
+    else:
+        assert (await attack.runner.commit()).pushed
+    pushed = {"refuse": set(), "leave-out": {"fine.txt"}, "allow": {"fine.txt", "leak.txt"}}[choice]
+    assert set(attack.origin.files(attack.branch)) == {"README.md", "src/app.py", *pushed}
 
 
 async def test_what_the_remote_has_already_stops_nobody(attack: Attack) -> None:
@@ -286,7 +388,7 @@ async def test_the_model_sees_no_secret_of_the_change(attack: Attack, model: Mod
     model.script(Say.json(subject="Add a fixture"))
     attack.change({"fixture.txt": f"{GITHUB}\n{WRITE_TOKEN}\nDB_PASS=hunter2hunter2\n"})
     key = ModelCredentials("sk-ant-api03-" + "k" * 30)
-    await attack.runner.commit(allow_secrets=True, claude_credentials=key)
+    await attack.runner.commit(on_secret="allow", claude_credentials=key)
     (request,) = model.requests
     assert "fixture.txt" in request.prompt
     for secret in (GITHUB, WRITE_TOKEN, "hunter2hunter2", key.reveal()):
