@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from github_worker.archive.quarantine import Folders, Inventory
 from github_worker.archive.unpack import unpack
 
 REPOSITORY = "workspace/workspace/app"
+OBJECT = zlib.compress(b"blob 1\0z")  # as it stands in the file of a loose object
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, **fields: object) -> tarfile.TarInfo:

@@ -16,6 +16,7 @@ from github_worker.archive.limits import Limits
 from github_worker.archive.pack import pack
 from github_worker.errors import Internal, SessionTooLarge, UnsupportedRepository
 from tests.sessions.archives import (
+    OBJECT,
     REPOSITORY,
     Unpacked,
     archive,
@@ -46,7 +47,7 @@ def session(tmp_path: Path) -> Unpacked:
             (f"{GIT}/hooks/pre-push", b"#!"),
             (f"{GIT}/index", b"DIRC"),
             (f"{GIT}/refs/heads/main", b"1" * 40),
-            (LOOSE, b"z"),
+            (LOOSE, OBJECT),
             (PACK, b"PACK"),
             (".claude/x", b"x"),
         ),

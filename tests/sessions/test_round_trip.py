@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from github_worker.archive.quarantine import Inventory
-from tests.sessions.archives import REPOSITORY, Unpacked, archive, listing, member, packed, unpacked
+from tests.sessions.archives import OBJECT, REPOSITORY, Unpacked, archive, listing, member, packed, unpacked
 
 GIT = f"{REPOSITORY}/.git"
 
@@ -79,7 +79,7 @@ KEPT: dict[str, list[tarfile.TarInfo | tuple[str, bytes]]] = {
     ],
     "objects": [
         (f"{GIT}/objects/pack/pack-1.pack", os.urandom(200_000)),
-        (f"{GIT}/objects/ab/{'c' * 38}", b"z"),
+        (f"{GIT}/objects/ab/{'c' * 38}", OBJECT),
     ],
     "nested repositories": [
         (f"{REPOSITORY}/vendor/.git/config", b"[core]\n"),
