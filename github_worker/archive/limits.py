@@ -7,7 +7,8 @@ from msgspec import Struct
 from github_worker.errors import SessionTooLarge
 
 _MIB = 2**20
-ENTRY = 300  # bytes, roughly, that a path costs in a dict or a set beside its own
+# Bytes, roughly, that a path costs in a dict or a set beside its own, and a pax record that is kept
+ENTRY, RECORD = 300, 150
 
 
 class Limits(Struct, frozen=True, kw_only=True):

@@ -146,14 +146,15 @@ class Contents(Struct):
     plain: array[int] = field(default_factory=lambda: array("q"))
     with_returns: array[int] = field(default_factory=lambda: array("q"))
     repeated: set[bytes] = field(default_factory=set)
-    attribute_files: list[bytes] = field(default_factory=list)
+    attribute_files: set[bytes] = field(default_factory=set)
 
-    def add(self, path: bytes, content: ContentHash) -> None:
-        """Remember the content of a file that was written."""
+    def add(self, path: bytes, content: ContentHash, tally: Tally) -> None:
+        """Remember the content of a file that was written; raise SessionTooLarge for too many to remember."""
         ids = self.with_returns if content.has_returns else self.plain
         ids.append(_key(path, content.digest()))
         if path.endswith(b"/.gitattributes"):
-            self.attribute_files.append(path)
+            tally.add_kept(ENTRY + len(path))
+            self.attribute_files.add(path)
 
     def of_folder(self, folder: bytes, path: bytes, *, converting: bool) -> FolderContents:
         """Select the files below `folder`, which is at `path` on the disk.

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from github_worker.archive import tar
 from github_worker.archive.gzip import inflate
-from github_worker.archive.limits import ENTRY, Limits, Tally
+from github_worker.archive.limits import ENTRY, RECORD, Limits, Tally
 from github_worker.archive.loose_object import inspect, inspect_file
 from github_worker.archive.quarantine import (
     METADATA,
@@ -102,7 +102,7 @@ class _Unpacker:
         path = self._disk.prepare(member.path, Kind.FILE)
         self._disk.write_file(path, disk_mode, member.mtime, pieces, content)
         if content is not None:
-            self._inventory.contents.add(member.path, content)
+            self._inventory.contents.add(member.path, content, self._tally)
         self._keep(member, disk_mode)
 
     def _make_folder(self, member: Member) -> None:
@@ -125,7 +125,7 @@ class _Unpacker:
             raise SessionCorrupt(f"The session's archive has a link to nowhere: {quote(member.path)}")
         self._disk.prepare(member.path, Kind.LINK)
         self._links[member.path] = member
-        self._tally.add_kept(ENTRY + len(member.path) + len(member.link))
+        self._tally.add_kept(ENTRY + _size_of(member))
         self._keep(member, member.mode)
 
     def _make_hard_link(self, member: Member) -> None:
@@ -160,7 +160,7 @@ class _Unpacker:
         if os.path.lexists(self._disk.prepare(member.path, Kind.FILE)):
             raise _two_kinds(member.path)
         self._inventory.specials[member.path] = member
-        self._tally.add_kept(2 * ENTRY + len(member.path))
+        self._tally.add_kept(2 * ENTRY + _size_of(member))
 
     def _refuse_conflicts(self) -> None:
         """See that the two folders make one archive again; there are no links on the disk yet."""
@@ -198,8 +198,7 @@ class _Unpacker:
         if member.mode == disk_mode and member.owner == self._inventory.owner and not member.records:
             return
         self._inventory.kept[member.path] = Kept(member.mode, disk_mode, member.owner, member.records)
-        size = sum(len(key) + len(value) for key, value in member.records.items())
-        self._tally.add_kept(2 * ENTRY + len(member.path) + size)
+        self._tally.add_kept(2 * ENTRY + _size_of(member))
 
     def _forget(self, path: bytes) -> None:
         """Let a later member of a name replace the earlier one."""
@@ -307,6 +306,13 @@ class TarReader:
             if not self._next_piece():
                 return
             rest = self._piece
+
+
+def _size_of(member: Member) -> int:
+    """Return the bytes, roughly, that the texts of a header take while it is kept."""
+    texts = (member.path, member.link, member.owner.uname, member.owner.gname)
+    records = sum(RECORD + len(key) + len(value) for key, value in member.records.items())
+    return sum(map(len, texts)) + records
 
 
 def _least_mode(path: bytes) -> int:

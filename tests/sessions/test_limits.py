@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 import tarfile
 import tracemalloc
 from collections.abc import Iterator
@@ -93,14 +95,49 @@ def test_copies_of_hard_links_count(tmp_path: Path) -> None:
         {"kind": tarfile.DIRTYPE},
         {"kind": tarfile.FIFOTYPE},
         {"kind": tarfile.REGTYPE, "mode": 0},
+        {"kind": tarfile.REGTYPE, "name": "workspace/workspace/app/.gitattributes"},
     ],
-    ids=["links", "folders", "pipes", "odd modes"],
+    ids=["links", "folders", "pipes", "odd modes", "files of attributes"],
 )
 def test_what_is_held_in_memory_is_limited(fields: dict[str, Any], tmp_path: Path) -> None:
     """A session of nothing but oddities cannot use the memory up."""
-    members = [member(f"{number}", **fields) for number in range(300)]
+    members = [member(**{"name": f"{number}"} | fields) for number in range(300)]
     with pytest.raises(SessionTooLarge, match="memory"):
         unpacked(tmp_path / "session", archive(*members), Limits(max_kept_bytes=50_000))
+
+
+KINDS = [tar.FILE, tar.FOLDER, tar.LINK, tar.PIPE, tar.CHARACTER, tar.DEVICE]
+KEYS = [b"uname", b"gname", b"comment", b"SCHILY.xattr.user.x"]
+KEPT = [(kind, key) for kind in KINDS for key in KEYS] + [(kind, b"linkpath") for kind in KINDS[2:]]
+
+
+@pytest.mark.parametrize(("kind", "key"), KEPT)
+def test_all_bytes_of_a_header_that_is_kept_count(kind: bytes, key: bytes, tmp_path: Path) -> None:
+    """A pax header may be a megabyte long, whatever it says and whatever it is of."""
+    odd = with_records(kind, {key: b"x" * 3000})
+    data = gzip.compress(encode(Member(b"first", tar.FILE, 0, 0o644, 0, OWNER)) + odd + tar.END)
+    with pytest.raises(SessionTooLarge, match="memory"):
+        unpacked(tmp_path / "session", data, Limits(max_kept_bytes=3000))
+    unpacked(tmp_path / "enough", data)
+
+
+def test_records_of_nothing_count(tmp_path: Path) -> None:
+    """The memory that a record takes is more than its text."""
+    data = gzip.compress(with_records(tar.FILE, {b"k%d" % number: b"" for number in range(1000)}) + tar.END)
+    with pytest.raises(SessionTooLarge, match="memory"):
+        unpacked(tmp_path / "session", data, Limits(max_kept_bytes=100_000))
+
+
+def with_records(kind: bytes, records: dict[bytes, bytes]) -> bytes:
+    """Return a header with the pax header before it."""
+    return encode(Member(b"a", kind, 0, 0o644, 0, OWNER, b"target", records=records))
+
+
+def test_headers_take_no_more_memory_than_they_may(tmp_path: Path) -> None:
+    """A process that unpacks nothing but large headers grows by the limit, and not by what they say."""
+    command = [sys.executable, "-m", "tests.sessions.large_headers", str(tmp_path)]
+    grown = subprocess.run(command, check=True, text=True, capture_output=True, timeout=60).stdout
+    assert int(grown) < 1.5 * Limits().max_kept_bytes
 
 
 def test_nested_repositories_are_limited(tmp_path: Path) -> None:
