@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -87,9 +89,11 @@ class ObjectStore:
 
     @classmethod
     def in_folder(cls, folder: Path) -> ObjectStore:
-        """Open a folder that is this user's alone, and make it where there is none."""
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
+        """Open a folder that is this user's alone, made where there is none; raise ConfigurationError."""
+        try:
+            _make_private(folder)
+        except OSError as error:
+            raise ConfigurationError(f"TMP_DIR cannot be used: {error}") from None
         return cls(LocalStore(folder))
 
     @contextmanager
@@ -205,6 +209,21 @@ def _open_backend(url: str, options: Mapping[str, Secret | str], timeout: float)
     if any(_reveal(value).startswith("http://") for value in options.values()):
         client["allow_http"] = True
     return from_url(url, config=config, client_options=client, retry_config=_retry_options(timeout))
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder, or close one of this user's to others; raise ConfigurationError for anything else."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if not stat.S_ISDIR(folder.lstat().st_mode):
+        raise ConfigurationError(f"TMP_DIR has {folder.name}, which is no folder of its own")
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(opened).st_uid != os.geteuid():
+            raise ConfigurationError(f"TMP_DIR has {folder.name}, which belongs to another user")
+        os.fchmod(opened, 0o700)
+    finally:
+        os.close(opened)
 
 
 def _reveal(value: Secret | str) -> str:

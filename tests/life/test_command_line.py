@@ -82,6 +82,14 @@ def test_health_and_the_log_warn_of_a_worker_that_is_open_to_all(
     assert "no session store" in warning
 
 
+def test_a_link_in_place_of_the_sessions_stops_the_start(tmp_path: Path) -> None:
+    """What somebody planted in TMP_DIR is not followed, and the log names the variable."""
+    (tmp_path / "github-worker-sessions").symlink_to("/")
+    with Worker({"TMP_DIR": str(tmp_path)}, tmp_path / "worker.log") as worker:
+        assert worker.wait() == 2
+        assert "TMP_DIR has github-worker-sessions" in worker.log_lines()[-1]["message"]
+
+
 def test_a_broken_installation_ends_the_process(tmp_path: Path) -> None:
     """A worker that could run no job does not stay to take one."""
     (tmp_path / "anthropic.py").write_text("raise ImportError('half installed')")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -233,6 +234,44 @@ def test_without_a_store_sessions_are_in_a_private_folder(tmp_path: Path) -> Non
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert (folder / KEY).read_bytes() == OLD
     assert load(store_for(settings)) is not None
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_a_link_in_place_of_the_private_folder_is_not_followed(tmp_path: Path, target: str) -> None:
+    """Whoever may write to TMP_DIR does not choose where sessions are kept."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o750)
+    (tmp_path / "github-worker-sessions").symlink_to(tmp_path / target)
+    with pytest.raises(ConfigurationError, match="TMP_DIR has github-worker-sessions, which is no folder"):
+        store_for(from_env({"TMP_DIR": str(tmp_path)}))
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o750
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_file_in_place_of_the_private_folder_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+    """It is left as it is."""
+    file = tmp_path / "github-worker-sessions"
+    file.write_text("notes")
+    with pytest.raises(ConfigurationError, match="TMP_DIR has github-worker-sessions, which is no folder"):
+        store_for(from_env({"TMP_DIR": str(tmp_path)}))
+    assert file.read_text() == "notes"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_a_folder_of_another_users_is_not_taken_for_the_private_one(tmp_path: Path) -> None:
+    """Its owner could read all that is put into it."""
+    folder = tmp_path / "github-worker-sessions"
+    folder.mkdir(mode=0o777)
+    os.chown(folder, 12345, 12345)
+    with pytest.raises(ConfigurationError, match="another user"):
+        store_for(from_env({"TMP_DIR": str(tmp_path)}))
+
+
+def test_a_private_folder_that_others_could_enter_is_closed_to_them(tmp_path: Path) -> None:
+    """It is this user's, whatever its mode was."""
+    (tmp_path / "github-worker-sessions").mkdir(mode=0o755)
+    store_for(from_env({"TMP_DIR": str(tmp_path)}))
+    assert stat.S_IMODE((tmp_path / "github-worker-sessions").stat().st_mode) == 0o700
 
 
 def test_an_interrupted_upload_leaves_no_file_beside_the_archive(tmp_path: Path) -> None:
