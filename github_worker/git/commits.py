@@ -206,11 +206,13 @@ def _to_change(patch: pygit2.Patch) -> Change:
 
 def _walk_unpushed(libgit2: pygit2.Repository, tips: list[pygit2.Commit]) -> Iterator[pygit2.Commit]:
     """Yield what the tips have and no branch of the remote has, parents first."""
-    pushed = {
+    tracked = {
         reference.target
         for reference in libgit2.references.iterator()
         if reference.name.startswith(_TRACKED) and isinstance(reference.target, pygit2.Oid)
     }
+    # Not all that a remote had must still be here: git passes over a ref that leads to nothing.
+    pushed = {oid for oid in tracked if isinstance(libgit2.get(oid), pygit2.Commit)}
     walker = libgit2.walk(None, SortMode.TOPOLOGICAL | SortMode.REVERSE)
     for oid in {tip.id for tip in tips} - pushed:
         walker.push(oid)

@@ -113,7 +113,12 @@ class Repository:
             raise UnsupportedRepository("HEAD is detached: switch to a branch in the session first")
         if not target.isprintable():  # nor is a byte that is not UTF-8, which no event could say
             raise UnsupportedRepository(f"The branch's name cannot be shown: {target!a}")
-        return target.removeprefix("refs/heads/")
+        branch = target.removeprefix("refs/heads/")
+        if branch == "HEAD" or branch.startswith("-"):  # as git has it; libgit2 forbids neither
+            raise UnsupportedRepository(
+                f"{branch} cannot be a branch's name: switch to another in the session"
+            )
+        return branch
 
     @property
     def head(self) -> str | None:
