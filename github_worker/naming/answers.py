@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from github_worker.errors import GitHubWorkerError
+from github_worker.redaction import scrub_all
 
 MAX_SUBJECT = 72
 _WIDTH = 72
@@ -38,13 +40,24 @@ _PROTECTED = re.compile(
     "|head|fetch-head|orig-head|merge-head|refs|refs-.*|heads|heads-.*|tags|remotes|origin|upstream)"
 )
 
-# What forges and their continuous integration would act on.
-_ORDERS = re.compile(
-    r"\[(?:skip[ -](?:ci|actions)|(?:ci|actions|no)[ -](?:skip|ci))\]|\*\*\*NO_CI\*\*\*", re.IGNORECASE
+# What forges and their continuous integration would act on, over the end of a line too, as lines are joined.
+_CHECKS = (
+    r"(?:ci|actions|checks|build|deploy|azurepipelines|azpipelines|azp|appveyor|buildkite|circleci|netlify"
+    r"|travis(?:[\s_-]*ci)?|cf[\s_-]*pages)"
+)
+_ORDER = re.compile(
+    rf"\[\s*((?:skip|no)[\s_-]+{_CHECKS}|{_CHECKS}[\s_-]+skip)\s*\]|\*{{3,}}\s*(NO_CI)\s*\*{{3,}}",
+    re.IGNORECASE,
 )
 _CLOSING = re.compile(
-    r"\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?)(:?\s+)(?:[\w./:-]*#|https?://\S+/(?:issues|pull)/|GH-)(\d+)",
+    r"(?<![A-Za-z0-9_])(clos(?:e[sd]?|ing)|fix(?:e[sd]|ing)?|resolv(?:e[sd]?|ing)|implement(?:s|ed|ing)?)"
+    r"((?:[^\w#<]|<[^<>]*>)+)(?:[\w./:-]*#|https?://\S+/(?:issues|pull)/|GH-)(\d+)",
     re.IGNORECASE,
+)
+# Not the @ of an e-mail address, nor that of a name with a dot, as many decorators are (`@app.route`).
+_MENTION = re.compile(r"(?:(?<![A-Za-z0-9_@])|(?<=[A-Za-z0-9_]@))@++(?=[A-Za-z0-9][A-Za-z0-9_-]*+(?!\.\w))")
+_ENTITY = re.compile(
+    r"&++(#0*(?:35|64)(?:;|(?!\d))|#x0*(?:23|40)(?:;|(?![\da-f]))|num;|commat;)", re.IGNORECASE
 )
 Answer = TypeVar("Answer")
 
@@ -84,34 +97,48 @@ def read_session(answer: str) -> tuple[str, str]:
 def read_commit(answer: str) -> str:
     """Read a commit's message: a subject of at most 72 characters, and a body wrapped there, or none."""
     said = _decode(answer, _Commit)
-    subject, body = _clean_subject(said.subject), _wrap_body(said.body)
-    return f"{subject}\n\n{body}" if body else subject
+    return _clean_until_harmless(f"{_clean_subject(said.subject)}\n\n{said.body}", _clean_message)
 
 
 def read_pull_request(answer: str) -> tuple[str, str]:
     """Read a pull request's title and body."""
     said = _decode(answer, _PullRequest)
-    body = "\n".join(_clean_lines(said.body)).strip()
+    body = _clean_until_harmless(said.body, lambda text: "\n".join(_clean_lines(text)).strip())
     if not body:
         raise NoAnswer("the model's description was empty")
-    return _clean_subject(said.title), body
+    return _clean_until_harmless(said.title, _clean_subject), body
 
 
 def _decode(answer: str, kind: type[Answer]) -> Answer:
     try:
-        return msgspec.json.decode(answer, type=kind)
+        # Scrubbed behind JSON's escapes, which would hide a secret.
+        return msgspec.convert(scrub_all(msgspec.json.decode(answer)), kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise NoAnswer("the model's answer was not what it was asked for") from None
 
 
+def _clean_until_harmless(text: str, clean: Callable[[str], str]) -> str:
+    """Clean a text, and again after each time that something in it had to be disarmed."""
+    text = clean(text)
+    while (harmless := disarm(text)) != text:
+        text = clean(harmless)
+    return text
+
+
+def _clean_message(text: str) -> str:
+    subject, _, body = text.partition("\n\n")
+    subject, body = _clean_subject(subject), _wrap_body(body)
+    return f"{subject}\n\n{body}" if body else subject
+
+
 def _clean_subject(text: str) -> str:
     """Take the first line that says something, without markup, quotes and a period at its end."""
-    line = disarm(join_lines(next((line for line in _clean_lines(text) if line), "")))
-    line = "" if _TRAILER.search(line) else line.lstrip("#*->• ")
+    line = join_lines(next((line for line in _clean_lines(text) if line), ""))
+    line = line.lstrip("#*->• ")
     if len(line) > 1 and _QUOTES.get(line[0]) == line[-1]:
         line = line[1:-1].strip()
     line = shorten(line, MAX_SUBJECT).rstrip(" .…")
-    if not any(character.isalnum() for character in line):
+    if _TRAILER.search(line) or not any(character.isalnum() for character in line):
         raise NoAnswer("the model's subject was empty")
     return line
 
@@ -154,7 +181,7 @@ def _clean_lines(text: str) -> Iterator[str]:
     for line in text[:_MAX_CHARACTERS].splitlines():
         shown = "".join(c for c in line.expandtabs(4) if is_shown(c)).rstrip()
         if not _TRAILER.search(shown):
-            yield disarm(shown)
+            yield shown
 
 
 def join_lines(text: str) -> str:
@@ -208,7 +235,14 @@ def shorten(text: str, limit: int) -> str:
     return head.rstrip(" ,;:-(") if space and len(head) >= limit // 2 else text[:limit].rstrip()
 
 
-def disarm(line: str) -> str:
-    """Take from a line what a forge would obey: words that skip its checks or close its issues."""
-    line = _ORDERS.sub(lambda order: order[0].strip("[]*"), line)
-    return _CLOSING.sub(r"\1\2issue \3", line)
+def disarm(text: str) -> str:
+    """Take from a text what a forge would obey: to skip its checks, to close its issues, to call people."""
+    while (harmless := _disarm_once(text)) != text:
+        text = harmless
+    return text
+
+
+def _disarm_once(text: str) -> str:
+    text = _ENTITY.sub(lambda entity: html.unescape(f"&{entity[1]}"), text)
+    text = _ORDER.sub(lambda order: f"({order[1] or order[2]})", text)
+    return _MENTION.sub("", _CLOSING.sub(r"\1\2issue \3", text))

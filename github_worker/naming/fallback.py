@@ -161,7 +161,7 @@ def _list(lines: list[str], noun: str) -> str:
 
 def describe_pull_request(messages: tuple[str, ...], changes: tuple[Change, ...]) -> tuple[str, str]:
     """Describe a pull request: as its one commit does, or by a summary and the list of its commits."""
-    subjects = [join_lines(message.partition("\n")[0]) for message in messages]
+    subjects = [disarm(join_lines(message.partition("\n")[0])) for message in messages]
     subjects = [subject for subject in subjects if subject] or [_summarise(changes)]
     rest = f" and {len(subjects) - 1} other change{'s' * (len(subjects) > 2)}" if subjects[1:] else ""
     title = shorten(subjects[0], MAX_SUBJECT - len(rest)) + rest

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from github_worker.contract import ModelCredentials, ModelKey
 from github_worker.naming import answers, fallback, prompts
-from github_worker.naming.answers import NoAnswer
+from github_worker.naming.answers import NoAnswer, disarm
 from github_worker.naming.prompts import CommitContext, Prompt, PullRequestContext
 from github_worker.redaction import scrub
 from github_worker.settings import Settings
@@ -65,7 +65,7 @@ class Namer:
         try:
             text = answers.read_commit(await self._ask(partial(prompts.compose_commit, context), credentials))
         except NoAnswer as reason:
-            return CommitMessage(scrub(fallback.describe_commit(context.changes)), str(reason))
+            return CommitMessage(disarm(scrub(fallback.describe_commit(context.changes))), str(reason))
         return CommitMessage(text, None)
 
     async def describe_pull_request(
@@ -77,7 +77,7 @@ class Namer:
             title, body = answers.read_pull_request(answer)
         except NoAnswer as reason:
             title, body = fallback.describe_pull_request(context.messages, context.changes)
-            return PullRequestText(scrub(title), scrub(body), str(reason))
+            return PullRequestText(disarm(scrub(title)), disarm(scrub(body)), str(reason))
         return PullRequestText(title, body, None)
 
     async def _ask(self, make_prompt: Callable[[], Prompt], credentials: ModelCredentials | None) -> str:
@@ -86,10 +86,9 @@ class Namer:
         try:
             async with asyncio.timeout(timeout):
                 ask = await asyncio.to_thread(preload)
-                answer = await ask(prompt, key, self._settings)
+                return await ask(prompt, key, self._settings)
         except TimeoutError:
             raise NoAnswer(f"the model did not answer within {timeout:g} s") from None
-        return scrub(answer)
 
     def _choose_key(self, credentials: ModelCredentials | None) -> ModelKey:
         credentials = credentials or self._settings.anthropic_api_key

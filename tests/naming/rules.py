@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -19,6 +20,10 @@ ANY_TEXT = st.text(st.characters(codec=None), max_size=200) | st.sampled_from(
         "z" * 500,
     ]
 )
+
+# Parts of what a forge would obey, and what may stand between them.
+_PARTS = "[|]|skip|ci|no |NO_CI|***|Fixes|#|12|:|a|-|- | |\n|\n\n|@|octo|/|.|&|&#35;|&#64;|<b>|`|\u200b"
+ARMED = st.sampled_from([*_PARTS.split("|"), "Signed-off-by: a <a@b>\n", "word " * 12])
 
 
 def assert_session(title: str, slug: str) -> None:
@@ -45,4 +50,17 @@ def assert_message(text: str) -> None:
     assert all(len(line) <= 72 for line in rest)
     assert not any(unicodedata.category(c).startswith("C") for c in text if c != "\n")
     assert not re.search(r"^[A-Za-z]+-[A-Za-z]+-?[A-Za-z]*:", text, re.MULTILINE)
-    assert "[skip ci]" not in text.lower()
+    assert_harmless(text)
+
+
+def assert_harmless(text: str) -> None:
+    """Fail where a forge might obey a text, be it by its lines or by all of it as one."""
+    text = html.unescape(text)
+    for line in (*text.split("\n"), " ".join(text.split())):
+        assert not re.search(
+            r"\[ ?(skip[ -](ci|actions)|(ci|actions)[ -]skip|no[ -]ci) ?\]|\*\*\*NO_CI\*\*\*", line, re.I
+        )
+    assert not re.search(
+        r"(?<![a-z0-9_])(close[sd]?|fix(es|ed)?|resolve[sd]?)[\s:]+([\w-]+/[\w-]+)?#\d", text, re.I
+    )
+    assert not re.search(r"(?<![a-z0-9_])@[a-z0-9][a-z0-9-]*(?![a-z0-9_.-])", text, re.I)

@@ -22,7 +22,7 @@ from github_worker.naming.answers import NoAnswer
 from github_worker.naming.model import read
 from github_worker.redaction import Secret, scrub
 from github_worker.settings import from_env
-from tests.naming.rules import ANY_TEXT, assert_message, assert_session
+from tests.naming.rules import ANY_TEXT, assert_harmless, assert_message, assert_session
 from tests.support.faults import ENCODED, ENDLESS, Flood, Hang
 from tests.support.http import Handler, LoopbackServer
 from tests.support.model import Fail, Model, Say
@@ -337,6 +337,29 @@ async def test_the_model_sees_no_secret(namer: MakeNamer, model: Model) -> None:
         assert text not in str([request.body for request in model.requests])
     assert "+value ***" in model.requests[1].body["messages"][0]["content"]
     assert leaked[:8] not in named.slug
+
+
+async def test_a_secret_behind_escapes_is_masked(namer: MakeNamer, model: Model) -> None:
+    """JSON may write any letter in another way."""
+    token = Secret("push-token-0123456789")
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in token.reveal())
+    model.script(Say(f'{{"subject": "Use {escaped} here"}}'))
+
+    assert (await namer().describe_commit(COMMIT, API_KEY)).text == "Use *** here"
+
+
+async def test_what_stands_in_for_the_model_gives_no_orders(namer: MakeNamer) -> None:
+    """The names of files and the messages of commits are others' words too."""
+    odd = Change(status="A", path="@octo/[skip ci]/@octocat", insertions=1, deletions=0)
+    context = PullRequestContext(("[skip ci] Fixes #12 for @octocat", "Fixes", "#12 is it"), (odd,), ())
+
+    message = await namer().describe_commit(CommitContext((odd,), (), ()), None)
+    described = await namer().describe_pull_request(context, None)
+
+    assert message.text == "Add octocat in octo/(skip ci)/"
+    assert described.title == "(skip ci) Fixes issue 12 for octocat and 2 other changes"
+    for text in (message.text, described.title, described.body):
+        assert_harmless(text)
 
 
 def test_the_secrets_inside_of_credentials_are_masked_alone() -> None:
