@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from github_worker.contract import Build, ModelCredentials, OnSecret, is_branch_name
+from github_worker.contract import Build, ModelCredentials, OnSecret, is_branch_name, origin_of
 from github_worker.errors import ConfigurationError
 from github_worker.redaction import Secret
 
@@ -25,6 +25,8 @@ _CLOUDS_OWN_FILES = {
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AZURE_FEDERATED_TOKEN_FILE",
 }
+# GitHub's own API has a host beside that of the repositories; an Enterprise server's is below a path.
+_API_HOST = re.compile(r"(https://)api\.((?:github|[a-z0-9-]+\.ghe)\.com)")
 Value = TypeVar("Value")
 
 
@@ -63,6 +65,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     def embedded_store(self) -> bool:
         """Whether sessions are kept in a folder of this machine, no store being configured."""
         return self.storage_worker_url is None and self.storage_url is None
+
+    @property
+    def forge_origin(self) -> str:
+        """The origin of the repositories that `GITHUB_API_URL` speaks for."""
+        origin = origin_of(self.github_api_url)
+        return "".join(match.groups()) if (match := _API_HOST.fullmatch(origin)) else origin
 
     def proxy_for(self, url: str) -> Secret | None:
         """Return the proxy on the way to an https URL, unless its host is one of `NO_PROXY`."""

@@ -183,6 +183,24 @@ def test_the_clouds_variables_go_to_the_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("api", "origin"),
+    [
+        ("https://api.github.com", "https://github.com"),
+        ("https://API.github.com:443/", "https://github.com"),
+        ("https://api.octocorp.ghe.com", "https://octocorp.ghe.com"),
+        ("https://github.example.com/api/v3", "https://github.example.com"),
+        ("https://api.example.com:8443/api/v3", "https://api.example.com:8443"),
+        ("http://api.github.com", "http://api.github.com"),
+        ("https://api.github.com.evil.example", "https://api.github.com.evil.example"),
+        ("https://api.evil.example/.ghe.com", "https://api.evil.example"),
+    ],
+)
+def test_an_api_speaks_for_one_origin(api: str, origin: str) -> None:
+    """GitHub's own has a host beside that of the repositories, an Enterprise server's is below a path."""
+    assert from_env({"GITHUB_API_URL": api}).forge_origin == origin
+
+
+@pytest.mark.parametrize(
     ("hosts", "origin", "allowed"),
     [
         ("github.com", "https://github.com", True),

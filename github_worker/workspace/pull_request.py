@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from github_worker.contract import AutoPullRequest, Change, ChangeStatus, CreatePullRequest
-from github_worker.errors import BranchNotFound, NoCommits, NoRepository
+from github_worker.contract import (
+    AutoPullRequest,
+    Change,
+    ChangeStatus,
+    CreatePullRequest,
+    RepositoryUrl,
+    is_branch_name,
+)
+from github_worker.errors import BranchNotFound, HostNotAllowed, NoCommits, NoRepository, SessionCorrupt
 from github_worker.github.client import Repository
 from github_worker.github.requests import FullName
 from github_worker.github.responses import ChangedFile, Comparison, PullRequest
@@ -13,7 +20,8 @@ from github_worker.naming.namer import Namer, PullRequestText
 from github_worker.naming.prompts import PullRequestContext
 from github_worker.progress import Report
 from github_worker.services import Services
-from github_worker.sessions.metadata import Metadata, download_metadata
+from github_worker.sessions.metadata import Github, Metadata, download_metadata
+from github_worker.settings import Settings
 
 _RECENT_TITLES = 10  # which show the model the repository's convention
 _STATUSES: dict[str, ChangeStatus] = {
@@ -29,14 +37,39 @@ async def resolve_target(
     request: CreatePullRequest | AutoPullRequest, services: Services, report: Report
 ) -> tuple[FullName, str]:
     """Return the repository and branch of a request, or of the session that it names instead."""
-    owner, repo = request.owner, request.repo
-    branch = request.head if isinstance(request, CreatePullRequest) else request.branch
     if request.session_id is not None:
         metadata = await _read_metadata(request.session_id, services, report)
-        owner, repo, branch = metadata.repository_owner, metadata.repository_name, metadata.branch
-    if not (owner and repo and branch):
-        raise NoRepository(f"The session {request.session_id} does not say its repository and branch")
-    return FullName(owner, repo), branch
+        if metadata.github is None or not metadata.branch:
+            raise NoRepository(f"The session {request.session_id} does not say its repository and branch")
+        return _find_repository(metadata, metadata.github, services.settings), _check_branch(metadata.branch)
+    branch = request.head if isinstance(request, CreatePullRequest) else request.branch
+    if not (request.owner and request.repo and branch):
+        raise NoRepository("The request does not say its repository and branch")
+    return FullName(request.owner, request.repo), branch
+
+
+def _find_repository(metadata: Metadata, github: Github, settings: Settings) -> FullName:
+    """Return the repository that a session's URL names, if it is the forge's whose API gets the token."""
+    try:
+        url = RepositoryUrl.parse(github.repo_url)
+    except ValueError as error:
+        raise HostNotAllowed(f"The session's repository URL {error}") from None
+    if not settings.allows(url.origin):
+        raise HostNotAllowed(f"The session's repository is on {url.origin}, which is not allowed")
+    if url.origin != settings.forge_origin:
+        raise HostNotAllowed(
+            f"The session's repository is on {url.origin}, and the API is that of {settings.forge_origin}"
+        )
+    for said, name in ((metadata.repository_owner, url.owner), (metadata.repository_name, url.name)):
+        if said and said.lower() != name.lower():
+            raise SessionCorrupt("The session's metadata names another repository beside its URL")
+    return FullName(url.owner, url.name)
+
+
+def _check_branch(branch: str) -> str:
+    if not is_branch_name(branch):
+        raise SessionCorrupt("The session's metadata has a branch that git would not take")
+    return branch
 
 
 async def _read_metadata(session_id: str, services: Services, report: Report) -> Metadata:

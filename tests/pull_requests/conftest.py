@@ -77,8 +77,15 @@ def env(github: GitHub, model: Model, sessions: SessionFolder, tmp_path: Path) -
         "TMP_DIR": str(tmp_path),
         "STORAGE_URL": sessions.url,
         "GITHUB_API_URL": github.origin,
+        "GIT_ALLOWED_HOSTS": github.origin,
         "ANTHROPIC_BASE_URL": model.origin,
     }
+
+
+def metadata_of(server: GitHub, **fields: Any) -> dict[str, Any]:
+    """Return the metadata of a session on the branch `topic`, with other fields where they are given."""
+    repository = {"repoUrl": f"{server.origin}/octocat/hello-world.git", "clonedPath": "hello-world"}
+    return {"branch": "topic", "github": repository} | fields
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from github_worker.contract import CreatePullRequest
 from github_worker.errors import BranchNotFound, NoCommits, NoRepository, PullRequestExists, SessionNotFound
-from tests.pull_requests.conftest import Jobs
+from tests.pull_requests.conftest import Jobs, metadata_of
 from tests.support.faults import Cut, Moment
 from tests.support.github import GitHub
 from tests.support.model import Model, Say
@@ -128,8 +130,8 @@ async def test_a_session_stands_for_its_repository_and_branch(
     github: GitHub, jobs: Jobs, sessions: SessionFolder
 ) -> None:
     """With a session's id, owner, repository and branch are those of its metadata."""
-    fields = {"repositoryOwner": "octocat", "repositoryName": "hello-world", "branch": "topic"}
-    store(sessions, "s-1", fields)
+    named = {"repositoryOwner": "Octocat", "repositoryName": "hello-world"}
+    store(sessions, "s-1", metadata_of(github, **named))
     made = await jobs.run(CreatePullRequest, sessionId="s-1", base="main", title="From a session", body="")
     assert (made.head.ref, github.repository.pulls[1].title) == ("topic", "From a session")
 
@@ -159,7 +161,7 @@ async def test_a_lost_request_is_sent_again(github: GitHub, jobs: Jobs) -> None:
     assert (made.number, len(github.repository.pulls)) == (1, 1)
 
 
-def store(sessions: SessionFolder, session_id: str, fields: dict[str, str]) -> None:
+def store(sessions: SessionFolder, session_id: str, fields: dict[str, Any]) -> None:
     """Put a session without a repository into the store."""
     archive = sessions.archive(session_id)
     archive.parent.mkdir(parents=True)

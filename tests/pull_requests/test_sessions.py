@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import random
 import tarfile
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from github_worker.archive.limits import Limits
-from github_worker.contract import CreatePullRequest, Progress, decode_request
-from github_worker.errors import JobError, SessionCorrupt, SessionTooLarge, StorageUnavailable
+from github_worker.contract import AutoPullRequest, CreatePullRequest, Progress, decode_request
+from github_worker.errors import HostNotAllowed, JobError, SessionCorrupt, SessionTooLarge, StorageUnavailable
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.sessions.metadata import read_archive
 from github_worker.settings import from_env
 from github_worker.workspace.pull_request import resolve_target
-from tests.pull_requests.conftest import Jobs
+from tests.pull_requests.conftest import Jobs, metadata_of
 from tests.support.faults import Cut, Hang, Moment
 from tests.support.github import GitHub
 from tests.support.sessions import METADATA, Content, SessionFolder, metadata, pack
@@ -25,8 +28,9 @@ from tests.support.storage_worker import StorageWorker
 
 _MIB = 2**20
 _DOWNLOAD = "s-1/download"
-_FIELDS = metadata("s-1", repositoryOwner="octocat", repositoryName="hello-world", branch="topic")
-_JSON = b'{"repositoryOwner":"octocat","repositoryName":"hello-world","branch":"topic"}'
+_REPOSITORY = {"repoUrl": "https://github.com/octocat/hello-world", "clonedPath": "hello-world"}
+_FIELDS = metadata("s-1", branch="topic", github=_REPOSITORY)
+_JSON = json.dumps(_FIELDS).encode()
 _NOISE = random.Random(0).randbytes(8 * _MIB)  # noqa: S311
 
 
@@ -35,6 +39,12 @@ def storage() -> Iterator[StorageWorker]:
     """Yield a storage worker."""
     with StorageWorker(etags=True) as storage:
         yield storage
+
+
+@pytest.fixture
+def services(sessions: SessionFolder, tmp_path: Path) -> Services:
+    """Return what a worker has that knows nothing but github.com."""
+    return Services.from_settings(from_env({"TMP_DIR": str(tmp_path), "STORAGE_URL": sessions.url}))
 
 
 @pytest.fixture
@@ -49,7 +59,7 @@ async def test_a_large_session_is_downloaded_as_far_as_its_metadata(
     github: GitHub, storage: StorageWorker, remote_jobs: Jobs
 ) -> None:
     """One MiB of eight is all that the storage sends, and all that is needed."""
-    archive = pack(_FIELDS, entries={"workspace/large": _NOISE})
+    archive = pack(metadata_of(github), entries={"workspace/large": _NOISE})
     assert len(archive) > len(_NOISE)
     storage.save("s-1", archive)
     storage.faults.add(Hang(Moment.ANSWER, _MIB), _DOWNLOAD, times=100)
@@ -65,25 +75,29 @@ async def test_a_large_session_is_downloaded_as_far_as_its_metadata(
 
 
 async def test_a_large_session_whose_metadata_comes_last_is_downloaded_whole(
-    storage: StorageWorker, remote_jobs: Jobs
+    github: GitHub, storage: StorageWorker, remote_jobs: Jobs
 ) -> None:
     """So this service saves them: the outcome of a job is known when all else is uploaded."""
-    storage.save("s-1", pack(None, entries={"workspace/large": _NOISE, METADATA: _JSON}))
+    storage.save("s-1", pack(None, entries={"workspace/large": _NOISE, METADATA: _encode(github)}))
     made = await remote_jobs.run(CreatePullRequest, sessionId="s-1", base="main")
     assert made.head.ref == "topic"
 
 
 async def test_a_download_that_breaks_off_before_the_metadata_is_begun_anew(
-    storage: StorageWorker, remote_jobs: Jobs
+    github: GitHub, storage: StorageWorker, remote_jobs: Jobs
 ) -> None:
     """A storage worker that restarts is not noticed; one that keeps failing is unavailable."""
-    storage.save("s-1", pack(None, entries={"workspace/large": _NOISE, METADATA: _JSON}))
+    storage.save("s-1", pack(None, entries={"workspace/large": _NOISE, METADATA: _encode(github)}))
     storage.faults.add(Cut(Moment.ANSWER, _MIB), _DOWNLOAD, times=3)
     made = await remote_jobs.run(CreatePullRequest, sessionId="s-1", base="main")
     assert made.head.ref == "topic"
     storage.faults.add(Cut(Moment.ANSWER, _MIB), _DOWNLOAD, times=4)
     with pytest.raises(StorageUnavailable, match="broke off"):
         await remote_jobs.run(CreatePullRequest, sessionId="s-1", base="main")
+
+
+def _encode(github: GitHub) -> str:
+    return json.dumps(metadata_of(github))
 
 
 def _member(kind: bytes, target: str = "", name: str = METADATA) -> tarfile.TarInfo:
@@ -128,15 +142,15 @@ _ARCHIVES: dict[str, tuple[bytes | dict[str, Content], str | type[JobError] | No
 
 @pytest.mark.parametrize(("archive", "branch"), _ARCHIVES.values(), ids=_ARCHIVES)
 async def test_metadata_is_read_as_unpacking_reads_it(
-    jobs: Jobs,
+    services: Services,
     sessions: SessionFolder,
     archive: bytes | dict[str, Content],
     branch: str | type[JobError] | None,
 ) -> None:
     """The archive's reader and the unpacked session agree, whatever stands in its place."""
     sessions.put("s-1", archive if isinstance(archive, bytes) else pack(None, entries=archive))
-    assert await _branch_by_reader(jobs.services) == branch
-    assert _branch_by_unpacking(jobs.services) == branch
+    assert await _branch_by_reader(services) == branch
+    assert _branch_by_unpacking(services) == branch
 
 
 async def _branch_by_reader(services: Services) -> str | type[JobError] | None:
@@ -155,10 +169,12 @@ def _branch_by_unpacking(services: Services) -> str | type[JobError] | None:
         return type(error)
 
 
-async def test_of_a_repeated_name_the_first_member_counts(jobs: Jobs, sessions: SessionFolder) -> None:
+async def test_of_a_repeated_name_the_first_member_counts(
+    services: Services, sessions: SessionFolder
+) -> None:
     """Reading ends with it, so that what follows does not have to be downloaded."""
     sessions.put("s-1", pack(_FIELDS, entries={f"./{METADATA}": _JSON.replace(b"topic", b"later")}))
-    assert await _branch_by_reader(jobs.services) == "topic"
+    assert await _branch_by_reader(services) == "topic"
 
 
 @pytest.mark.parametrize("limit", [{"MAX_SESSION_BYTES": str(_MIB)}, {"MAX_SESSION_FILES": "1"}])
@@ -183,3 +199,50 @@ def test_a_search_holds_little_in_memory() -> None:
     assert found is not None
     assert found.branch == "topic"
     assert peak < 4 * _MIB
+
+
+def _at(url: str) -> dict[str, Any]:
+    return {"github": {"repoUrl": url, "clonedPath": "hello-world"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        (_at("https://gitlab.example/octocat/hello-world"), HostNotAllowed),
+        (_at("https://github.com/octocat/hello-world"), HostNotAllowed),
+        (_at("http://127.0.0.1:1/octocat/hello-world"), HostNotAllowed),
+        (_at("https://evil.example/octocat/hello-world"), HostNotAllowed),
+        (_at("https://github.com/../user"), HostNotAllowed),
+        (_at("nowhere"), HostNotAllowed),
+        ({"repositoryOwner": ".."}, SessionCorrupt),
+        ({"repositoryName": "other"}, SessionCorrupt),
+        ({"branch": "../../../../user"}, SessionCorrupt),
+        ({"branch": "-x"}, SessionCorrupt),
+    ],
+)
+@pytest.mark.parametrize("kind", [CreatePullRequest, AutoPullRequest])
+async def test_nothing_is_asked_for_a_session_of_another_place(
+    kind: type[CreatePullRequest | AutoPullRequest],
+    fields: dict[str, Any],
+    error: type[JobError],
+    env: dict[str, str],
+    github: GitHub,
+    sessions: SessionFolder,
+) -> None:
+    """The token goes to the API of the forge that the session's repository is on, if that is allowed."""
+    env["GIT_ALLOWED_HOSTS"] += ",gitlab.example,github.com,http://127.0.0.1:1"
+    sessions.put("s-1", pack(metadata_of(github, **fields)))
+    with pytest.raises(error):
+        await Jobs(Services.from_settings(from_env(env))).run(kind, sessionId="s-1", base="main")
+    assert github.asked == []
+
+
+async def test_nothing_is_asked_for_a_session_on_a_host_that_is_not_allowed(
+    env: dict[str, str], github: GitHub, sessions: SessionFolder
+) -> None:
+    """Although it is the one whose API this worker knows."""
+    env["GIT_ALLOWED_HOSTS"] = "github.com"
+    sessions.put("s-1", pack(metadata_of(github)))
+    with pytest.raises(HostNotAllowed, match="is not allowed"):
+        await Jobs(Services.from_settings(from_env(env))).run(CreatePullRequest, sessionId="s-1", base="main")
+    assert github.asked == []
