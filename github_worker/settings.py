@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from github_worker.contract import Build, ModelCredentials, OnSecret, is_branch_name, origin_of
+from github_worker.contract import Build, ModelCredentials, OnSecret, is_branch_name, is_line, origin_of
 from github_worker.errors import ConfigurationError
 from github_worker.redaction import Secret
 
@@ -255,8 +255,8 @@ def _check_branch_prefix(text: str) -> str:
 
 
 def _check_line(text: str) -> str:
-    if not text.isprintable() or "<" in text or ">" in text:
-        raise ValueError("must be one line without < and >")
+    if not text.isprintable() or not is_line(text):
+        raise ValueError("must be one line without < and >, and more than punctuation")
     return text
 
 

@@ -49,7 +49,7 @@ READ: dict[str, tuple[str, Any, str, Any]] = {
 }
 NOT_SECONDS = ("0", "-1", "1e3", "nan", "86401", "1m")
 NOT_A_URL = ("github.com", "ftp://host", "https://", "https://host?x=1", "https://host/#x")
-NOT_A_LINE = ("a\nb", "a <b>", "\x1b[31m")
+NOT_A_LINE = ("a\nb", "a <b>", "\x1b[31m", ";,")
 WRONG: dict[str, tuple[str, ...]] = {
     "PORT": ("-1", "65536", "http", "5_002", "1.5"),
     "TMP_DIR": ("/no/such/folder", "/dev/null"),

@@ -32,6 +32,7 @@ from github_worker.contract.fields import (
     Text,
     Title,
     is_branch_name,
+    is_line,
     origin_of,
 )
 from github_worker.contract.requests import (
@@ -146,6 +147,7 @@ __all__ = [
     "encode_event",
     "encode_request",
     "is_branch_name",
+    "is_line",
     "origin_of",
     "rfc3339",
 ]

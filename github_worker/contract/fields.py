@@ -27,7 +27,8 @@ _REPOSITORY_NAME = rf"^(?!\.{{1,2}}$)(?!{_DOT_GIT})[A-Za-z0-9._-]{{1,100}}$(?!\n
 _REQUEST_ID = r"^[\x21-\x7e]{1,128}$(?!\n)"
 VISIBLE_ASCII = r"^[\x21-\x7e]+$(?!\n)"
 _PRINTABLE = r"^[^\x00-\x1f\x7f]{1,256}$(?!\n)"
-_ONE_LINE = r"^[^\x00-\x1f\x7f<>]{1,256}$(?!\n)"
+# One character at least that git leaves of a name: it takes spaces and these from its ends
+_ONE_LINE = r"""^(?=[^\n]*[^\x00-\x20\x7f<>,:;"'\\])[^\x00-\x1f\x7f<>]{1,256}$(?!\n)"""
 # Not by urlsplit, which drops tabs and line breaks: what is checked must be what was sent.
 _PLACE = r"([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9._-]+)/?"
 _HTTP_URL = rf"([Hh][Tt][Tt][Pp][Ss]?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{{1,5}}))?/{_PLACE}"
@@ -81,6 +82,11 @@ Branch = Annotated[str, Meta(pattern=_BRANCH)]
 Text = Annotated[str, Meta(min_length=1, max_length=100_000)]
 Line = Annotated[str, Meta(pattern=_ONE_LINE)]
 Title = Annotated[str, Meta(pattern=_PRINTABLE)]
+
+
+def is_line(text: str) -> bool:
+    """Tell whether git takes `text` for a person's name or address."""
+    return re.search(_ONE_LINE, text) is not None
 
 
 def is_branch_name(name: str) -> bool:

@@ -26,7 +26,8 @@ VALID: dict[str, dict[str, Any]] = {
     "auto-pull-request": PLACE | TOKEN | {"branch": "a", "base": "main"},
 }
 NOT_A_BRANCH: tuple[Any, ...] = ("", "a..b", "-a", "a b", "a.lock", "refs/heads/a", "a\n", 1, [])
-NOT_A_LINE = ("", "a\nb", "<a>", 1)
+NOTHING = (" ", ";,", "'")  # which git would leave nothing of
+NOT_A_LINE = ("", "a\nb", "<a>", 1, *NOTHING)
 WRONG: dict[str, tuple[Any, ...]] = {
     "sessionId": ("", "..", "a..b", "/a", "a/b", "-a", "a" * 129, "a\n", 1, None, {}),
     "repoUrl": (
@@ -60,7 +61,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "userRequest": ("", 1, "x" * 100_001),
     "message": ("", 1),
     "userId": NOT_A_LINE,
-    "author": ("me", {"name": "a"}, {"name": "a", "email": "b\n"}, {"name": "a", "email": "b", "x": 1}),
+    "author": (
+        *("me", {"name": "a"}, {"name": "a", "email": "b\n"}, {"name": "a", "email": "b", "x": 1}),
+        *({"name": "a", "email": "b", place: wrong} for place in ("name", "email") for wrong in NOTHING),
+    ),
     "owner": ("", "a/b", "-a", 1),
     "repo": ("", "a/b", "..", 1),
     "pullNumber": (0, -1, "1", 1.5),
