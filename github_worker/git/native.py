@@ -46,7 +46,7 @@ _LEVEL = 1  # of compression
 _LEVELS = (ConfigLevel.PROGRAMDATA, ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL)
 _STATUS = re.compile(r"unexpected http status code: (\d{3})")
 _AUTHENTICATION = re.compile(
-    r"authentication (?:required|replays|that we)|no callback set|unsupported authentication"
+    r"authentication (?:required|replays|that we|failed)|no callback set|unsupported authentication"
     r"|too many redirects"
 )
 _DENIED = re.compile(r"permission|denied|not authorized|write access|protected|scope", re.IGNORECASE)

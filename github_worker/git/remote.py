@@ -182,6 +182,8 @@ class _Callbacks(pygit2.RemoteCallbacks):
             raise AuthenticationFailed(
                 "The repository needs a token" if self._token is None else "The git server refused the token"
             )
+        if not allowed_types & CredentialType.USERPASS_PLAINTEXT:
+            raise AuthenticationFailed("The git server asks for credentials of another kind than a token")
         self._asked = True
         return pygit2.UserPass("x-access-token", self._token.reveal())
 

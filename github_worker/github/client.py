@@ -51,6 +51,7 @@ _BACKOFF = Backoff(first=0.25, longest=2.0, tries=5)
 _MAX_HOPS = 3
 _MAX_BODY = 32 * 1024 * 1024  # a hundred check runs whose outputs are as long as GitHub lets them be
 _REDIRECTS = {301, 302, 307, 308}
+_NO_ADDRESS = "GitHub redirects to what is no address"
 _SHARE = 0.95  # of a job's time: it then ends by itself, saying what it waited for
 
 
@@ -124,7 +125,7 @@ class GitHub:
             location = response.headers.get("location")
             if response.status not in _REDIRECTS or location is None:
                 break
-            url = self._require_same_origin(urljoin(url, location))
+            url = self._resolve_redirect(url, location)
         if response.status >= 500:
             raise OutcomeUnknown(f"GitHub fails: {read_sentence(response)}")
         return response
@@ -145,14 +146,21 @@ class GitHub:
             raise RemoteUnavailable(f"GitHub cannot be reached: {_describe(error)}") from None
         except httpx.RequestError as error:
             raise OutcomeUnknown(f"The connection to GitHub broke: {_describe(error)}") from None
+        except httpx.InvalidURL:  # it looks where a redirect leads, although it is not to follow it
+            raise AnswerRefused(_NO_ADDRESS) from None
         except BodyRefused as error:
             raise AnswerRefused(f"GitHub's answer cannot be read: {error}") from None
         return ApiResponse(response.status_code, dict(response.headers), content)
 
-    def _require_same_origin(self, url: str) -> str:
-        if urlsplit(url)[:2] != urlsplit(self._url)[:2]:
+    def _resolve_redirect(self, url: str, location: str) -> str:
+        try:
+            target = urljoin(url, location)
+            same_origin = urlsplit(target)[:2] == urlsplit(self._url)[:2]
+        except ValueError:
+            raise AnswerRefused(_NO_ADDRESS) from None
+        if not same_origin:
             raise HostNotAllowed("GitHub redirects to another host, and the token is not sent there")
-        return url
+        return target
 
     def _remaining_time(self) -> float:
         return self._deadline - time.monotonic()

@@ -100,6 +100,7 @@ def _name_missing_permission(response: ApiResponse) -> str:
 
 _DEFAULT_PAUSE = 60.0  # seconds: "wait for at least one minute"
 _MIN_PAUSE = 1.0  # seconds: all of GitHub's times are in whole ones
+_MAX_PAUSE = 365 * 24 * 3600.0  # seconds: a time that can be told
 
 
 def read_limit_pause(response: ApiResponse, now: float) -> float | None:
@@ -111,10 +112,10 @@ def read_limit_pause(response: ApiResponse, now: float) -> float | None:
         return None
     retry_after = response.headers.get("retry-after", "")
     if retry_after.isdecimal():
-        return max(float(retry_after), _MIN_PAUSE)
+        return min(max(float(retry_after), _MIN_PAUSE), _MAX_PAUSE)
     reset = response.headers.get("x-ratelimit-reset", "")
     if response.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
-        return max(float(reset) - now, 0.0) + _MIN_PAUSE
+        return min(max(float(reset) - now, 0.0) + _MIN_PAUSE, _MAX_PAUSE)
     if response.status == 429 or "rate limit" in read_sentence(response):
         return _DEFAULT_PAUSE
     return None

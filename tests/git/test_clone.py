@@ -9,6 +9,7 @@ from github_worker.git.clone import choose
 from github_worker.git.remote import RemoteHeads
 from tests.conftest import WRITE_TOKEN
 from tests.git.conftest import Clone
+from tests.support.faults import Answer
 from tests.support.git_server import GitServer
 from tests.support.repositories import Repository as Origin
 
@@ -57,6 +58,16 @@ def test_a_wrong_token_is_refused_once(clone: Clone, git_server: GitServer) -> N
     with pytest.raises(AuthenticationFailed):
         clone(token="wrong-token-0123")
     assert len([request for request in git_server.requests if request.token]) <= 2
+
+
+@pytest.mark.parametrize("scheme", ["Negotiate", "NTLM", "Digest realm=x", "Bearer", ""])
+def test_a_server_that_takes_no_tokens(clone: Clone, git_server: GitServer, scheme: str) -> None:
+    """It is asked no further, and the token is not sent in a way that is not a token's."""
+    git_server.faults.add(Answer(401, b"", {"WWW-Authenticate": scheme}), times=9)
+    with pytest.raises(AuthenticationFailed):
+        clone()
+    assert len(git_server.requests) <= 2
+    assert not [request for request in git_server.requests if request.token]
 
 
 def test_a_repository_that_is_not_there(clone: Clone, git_server: GitServer) -> None:

@@ -92,6 +92,24 @@ async def test_a_limit_beyond_the_deadline_is_an_error_with_its_time(github: Git
     assert raised.value.data["retryAt"] in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Retry-After": "9" * 12},
+        {"Retry-After": "9" * 5000},
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9" * 30},
+    ],
+)
+async def test_a_limit_beyond_all_time_is_a_limit(
+    github: GitHub, jobs: Jobs, headers: dict[str, str]
+) -> None:
+    """What no calendar has is told as a year."""
+    github.refuse(_LIST, 403, "API rate limit exceeded", headers=headers)
+    with pytest.raises(RateLimited, match="API rate limit exceeded") as raised:
+        await jobs.run(CreatePullRequest, **_TEXTS)
+    assert raised.value.data["retryAfter"] == 31_536_000
+
+
 async def test_a_refused_token_fails_authentication(github: GitHub, jobs: Jobs) -> None:
     """GitHub's sentence is passed on, the token is not."""
     github.token = "another"
@@ -231,6 +249,16 @@ async def test_a_redirect_elsewhere_is_refused(github: GitHub, elsewhere: GitHub
     with pytest.raises(HostNotAllowed):
         await jobs.run(CreatePullRequest, **_TEXTS)
     assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize("location", ["http:host", "mailto:x", "//[", "http://[::1"])
+async def test_a_redirect_to_what_is_no_address_is_unavailable(
+    github: GitHub, jobs: Jobs, location: str
+) -> None:
+    """It is GitHub's answer that is wrong, and not this worker."""
+    github.faults.add(Answer(302, b"", {"Location": location}), _LIST, times=9)
+    with pytest.raises(RemoteUnavailable):
+        await jobs.run(CreatePullRequest, **_TEXTS)
 
 
 async def test_what_github_repeats_of_a_token_is_masked(github: GitHub, jobs: Jobs) -> None:

@@ -18,6 +18,9 @@ SPENT = {"x-ratelimit-remaining": "0"}
     [
         (403, {"retry-after": "7"}, 7.0),
         (429, {"retry-after": "0"}, 1.0),
+        (403, {"retry-after": "9" * 5000}, 31_536_000.0),
+        (403, {**SPENT, "x-ratelimit-reset": "9" * 30}, 31_536_000.0),
+        (403, {**SPENT, "x-ratelimit-reset": "9" * 5000}, 31_536_000.0),
         (403, {"retry-after": "7", **SPENT, "x-ratelimit-reset": "1700000100"}, 7.0),
         (403, {**SPENT, "x-ratelimit-reset": "1700000100"}, 100.75),
         (403, {**SPENT, "x-ratelimit-reset": "1699999999"}, 1.0),
