@@ -38,11 +38,11 @@ def serve() -> int:
 
     try:
         settings = from_env(os.environ)
+        logs.configure(settings.log_level, settings.log_format)
+        worker.serve(settings, worker.LazyOperations(settings), Timeouts())
     except ConfigurationError as error:
         print(f"github-worker: {error}", file=sys.stderr)  # noqa: T201 (this is the command line)
         return 2
-    logs.configure(settings.log_level, settings.log_format)
-    worker.serve(settings, worker.LazyOperations(settings), Timeouts())
     return 1
 
 

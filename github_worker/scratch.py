@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from github_worker.errors import Internal, JobError, SessionTooLarge
@@ -24,9 +25,16 @@ class Scratch:
         self._folder: Path | None = None
         self._lock: int | None = None
 
+    def open(self) -> Path:
+        """Make it, unless it is there, and move into it what killed processes left; return where it is."""
+        if self._folder is None:
+            self._folder = self._create()
+            self._take_in(self._folder)
+        return self._folder
+
     def folder(self) -> Path:
         """Make a folder in it."""
-        folder = Path(tempfile.mkdtemp(dir=self._folder or self._create()))
+        folder = Path(tempfile.mkdtemp(dir=self.open()))
         hide(folder)
         return folder
 
@@ -41,23 +49,25 @@ class Scratch:
             self._lock = None
 
     def sweep(self) -> None:
-        """Remove what processes left that were killed; a live one's folder is locked."""
-        for folder in self._parent.glob(f"{_PREFIX}*"):
-            if (
-                folder != self._folder
-                and not folder.is_symlink()
-                and (lock := _lock_folder(folder)) is not None
-            ):
-                _remove(folder)
-                os.close(lock)
+        """Remove what `open` has moved into it, which may take long."""
+        for folder in self.open().glob(f"{_PREFIX}*"):
+            _remove(folder)
 
     def _create(self) -> Path:
-        # Locked before it has the name that `sweep` looks for.
+        # Locked before it has the name that others look for.
         new = Path(tempfile.mkdtemp(prefix=".github-worker-", dir=self._parent))
         self._lock = _lock_folder(new)
-        self._folder = new.rename(self._parent / f"{_PREFIX}{new.name.rpartition('-')[2]}")
-        hide(self._folder)
-        return self._folder
+        folder = new.rename(self._parent / f"{_PREFIX}{new.name.rpartition('-')[2]}")
+        hide(folder)
+        return folder
+
+    def _take_in(self, own: Path) -> None:
+        """Move the folders of dead processes, which alone are not locked, to where this one may write."""
+        for folder in self._parent.glob(f"{_PREFIX}*"):
+            if folder != own and not folder.is_symlink() and (lock := _lock_folder(folder)) is not None:
+                with suppress(OSError):  # another one was faster
+                    folder.rename(own / folder.name)
+                os.close(lock)
 
 
 def _lock_folder(folder: Path) -> int | None:

@@ -25,10 +25,10 @@ class Services:
         self._scratch = scratch
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Services:
-        """Build them; nothing is connected to before a job needs it."""
+    def from_settings(cls, settings: Settings, scratch: Scratch | None = None) -> Services:
+        """Build them, to work in `scratch` or a new one; nothing is connected to before a job needs it."""
         isolate(settings.git_timeout)
-        scratch = Scratch(settings.tmp_dir)
+        scratch = scratch or Scratch(settings.tmp_dir)
         scratch.sweep()
         limits = Limits(max_bytes=settings.max_session_bytes, max_files=settings.max_session_files)
         sessions = Sessions(store_for(settings), scratch, limits)

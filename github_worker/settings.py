@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -27,6 +29,19 @@ _CLOUDS_OWN_FILES = {
 }
 # GitHub's own API has a host beside that of the repositories; an Enterprise server's is below a path.
 _API_HOST = re.compile(r"(https://)api\.((?:github|[a-z0-9-]+\.ghe)\.com)")
+# What libraries read by themselves. A token's file is replaced while it is used, so its folder counts.
+_LIBRARIES_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_LIBRARIES_TOKENS = (
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AZURE_FEDERATED_TOKEN_FILE",
+)
+_LIBRARIES_URLS = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
+    *("IDENTITY_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    *("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
+)
+_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 Value = TypeVar("Value")
 
 
@@ -60,6 +75,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: str
     log_format: Literal["json", "console"]
     build: Build
+    sandbox: Literal["auto", "require", "off"]
+    library_files: tuple[str, ...]
+    library_ports: frozenset[int]
 
     @property
     def embedded_store(self) -> bool:
@@ -126,7 +144,16 @@ def from_env(env: Mapping[str, str]) -> Settings:
             timestamp=read.value("BUILD_TIMESTAMP", "unknown", str),
             image_tag=read.value("BUILD_IMAGE_TAG", "unknown", str),
         ),
+        sandbox=read.value("SANDBOX", "auto", _parse_sandbox),
+        library_files=read.library_files(),
+        library_ports=read.library_ports(),
     )
+
+
+def port_of(url: str) -> int:
+    """Return the port that a URL, or a host of https, leads to; raise ValueError where it is none."""
+    parts = urlsplit(url if "://" in url else f"https://{url}")
+    return parts.port or _PORTS.get(parts.scheme, 443)
 
 
 class _Reader:
@@ -153,6 +180,23 @@ class _Reader:
         names = {name.removesuffix("_FILE") for name in given}
         texts = {name: text for name in sorted(names) if (text := self._text(name))}
         return {name.lower(): Secret(text) if _SECRET.search(name) else text for name, text in texts.items()}
+
+    def library_files(self) -> tuple[str, ...]:
+        """Collect the files and folders that libraries open because a variable of theirs says so."""
+        files = [path for value in self._given(_LIBRARIES_FILES) for path in value.split(os.pathsep)]
+        return tuple(filter(None, files + [os.path.dirname(file) for file in self._given(_LIBRARIES_TOKENS)]))
+
+    def library_ports(self) -> frozenset[int]:
+        """Collect the ports that libraries connect to because a variable of theirs says so."""
+        ports = set()
+        for url in self._given(_LIBRARIES_URLS):
+            with suppress(ValueError):  # the library's to tell
+                ports.add(port_of(url if "://" in url else f"http://{url}"))
+        return frozenset(ports)
+
+    def _given(self, names: Collection[str]) -> list[str]:
+        """Return the values of those of the variables that are set, which are none of ours."""
+        return [value for name, value in self._env.items() if name in names and value]
 
     def _text(self, name: str) -> str:
         file = self._env.get(f"{name}_FILE")
@@ -210,6 +254,7 @@ def _check_http_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be an http or https URL")
+    port_of(text)
     return text.rstrip("/")
 
 
@@ -217,6 +262,7 @@ def _parse_proxy(text: str) -> Secret:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError("must be http://[user:password@]host:port")
+    port_of(text)
     return Secret(text.rstrip("/"))
 
 
@@ -236,6 +282,7 @@ def _parse_hosts(text: str) -> tuple[str, ...]:
     for host in hosts:
         if not re.fullmatch(r"\*|(https?://)?([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", host):
             raise ValueError(f"must be hosts separated by commas; {host!r} is none")
+        port_of(host)
     if not hosts:
         raise ValueError("must name a host")
     return hosts
@@ -272,6 +319,13 @@ def _parse_on_secret(text: str) -> OnSecret:
     if text not in choices:
         raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}")
     return choices[text]
+
+
+def _parse_sandbox(text: str) -> Literal["auto", "require", "off"]:
+    modes: dict[str, Literal["auto", "require", "off"]] = {"auto": "auto", "require": "require", "off": "off"}
+    if text not in modes:
+        raise ValueError(f"must be auto, require or off, not {text!r}")
+    return modes[text]
 
 
 def _choose_from(*choices: str) -> Callable[[str], str]:

@@ -9,6 +9,7 @@ import importlib
 import logging
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from github_worker import __version__
@@ -16,6 +17,8 @@ from github_worker.contract import REQUESTS, Request, Result, decode_request
 from github_worker.errors import ConfigurationError
 from github_worker.jobs import Gate, Timeouts
 from github_worker.progress import Report
+from github_worker.sandbox import confine
+from github_worker.scratch import Scratch
 from github_worker.settings import Settings
 from github_worker.web.app import create_app, warning_for
 from github_worker.web.server import WorkerServer, leave
@@ -33,8 +36,8 @@ _SWITCH_INTERVAL = 0.0005  # seconds: threads that compute let the loop answer `
 class Operations(Protocol):
     """What a worker does with the request that it admits."""
 
-    async def load(self) -> None:
-        """Prepare, now that the port is open; a job that is already there waits for it."""
+    async def load(self, scratch: Scratch) -> None:
+        """Prepare, now that the port is open, to work in `scratch`; a job that is already there waits."""
 
     async def run(self, request: Request, report: Report) -> Result:
         """Do what is asked."""
@@ -51,9 +54,9 @@ class LazyOperations:
         self._loaded = asyncio.Event()
         self._asked = False
 
-    async def load(self) -> None:
+    async def load(self, scratch: Scratch) -> None:
         """Import what every job needs, and after a while of idleness what only some do."""
-        self._services = await asyncio.to_thread(_services, self._settings)
+        self._services = await asyncio.to_thread(_services, self._settings, scratch)
         self._loaded.set()
         await asyncio.sleep(_IDLE)
         if not self._asked:
@@ -74,48 +77,65 @@ class LazyOperations:
 
 
 def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
-    """Serve one job and end the process; return only if it could not start."""
+    """Serve one job and end the process; raise ConfigurationError if that cannot be confined as asked."""
     container_id = socket.gethostname()
+    scratch = Scratch(settings.tmp_dir)
+    sandbox = confine(settings, _open(scratch))
     gate = Gate(operations.run, operations.cleanup, settings.job_timeout, limits)
 
     async def on_open(address: str) -> None:
-        description = _description(settings, address)
+        description = _description(settings, address, sandbox)
         level = logging.WARNING if description["warning"] else logging.INFO
         logger.log(level, "listening", extra={"fields": description})
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        await _prepare(operations)
+        await _prepare(operations, scratch)
         gc.freeze()
         gc.enable()
 
-    app = create_app(gate, settings, container_id, limits)
+    app = create_app(gate, settings, container_id, limits, sandbox)
     address = (settings.host, settings.port)
-    WorkerServer(app, gate, address=address, container_id=container_id, on_open=on_open).run()
+    server = WorkerServer(
+        app, gate, address=address, container_id=container_id, on_open=on_open, on_close=scratch.remove
+    )
+    try:
+        server.run()
+    finally:
+        scratch.remove()
 
 
-async def _prepare(operations: Operations) -> None:
+def _open(scratch: Scratch) -> Path:
+    """Make the folder of the job, now that this process may still write beside it."""
+    try:
+        return scratch.open()
+    except OSError as error:
+        raise ConfigurationError(f"TMP_DIR cannot be written to: {error.strerror}") from None
+
+
+async def _prepare(operations: Operations, scratch: Scratch) -> None:
     """Make what a job needs ready; end the process if that fails, as no job could run."""
     try:
         await asyncio.to_thread(_warm_up)
         await importlib.import_module("github_worker.web.stream").rehearse()
-        await operations.load()
+        await operations.load(scratch)
     except ConfigurationError as error:
         logger.critical(str(error))
+        scratch.remove()
         leave(2)
     except Exception:
         logger.critical("this worker could run no job", exc_info=True)
+        scratch.remove()
         leave(1)
 
 
-def _services(settings: Settings) -> Services:
+def _services(settings: Settings, scratch: Scratch) -> Services:
     importlib.import_module("github_worker.operations")
     from github_worker.services import Services  # noqa: PLC0415 (in a thread, once the port is open)
 
-    return Services.from_settings(settings)
+    return Services.from_settings(settings, scratch)
 
 
 def _warm_up() -> None:
-    """Seal the memory, import what a stream needs, and let msgspec compile the requests' patterns."""
-    importlib.import_module("github_worker.memory").seal()
+    """Import what a stream needs, and let msgspec compile the requests' patterns."""
     for name in ("github_worker.web.stream", "anyio._backends._asyncio"):
         importlib.import_module(name)
     for kind in REQUESTS.values():
@@ -123,11 +143,12 @@ def _warm_up() -> None:
             decode_request(kind, b"{}")
 
 
-def _description(settings: Settings, address: str) -> dict[str, str | None]:
+def _description(settings: Settings, address: str, sandbox: str) -> dict[str, str | None]:
     return {
         "version": __version__,
         "address": address,
         "store": _store(settings),
+        "sandbox": sandbox,
         "warning": warning_for(settings),
     }
 

@@ -25,8 +25,8 @@ LAYERS = (
     {"workspace"},
     {"services"},
     {"sessions", "git", "naming", "github"},
-    {"archive", "storage"},
-    {"settings", "progress", "scratch", "credentials", "retry", "logs", "memory", "http_body"},
+    {"archive", "storage", "sandbox"},
+    {"settings", "progress", "scratch", "credentials", "retry", "logs", "http_body"},
     {"contract", "errors", "issuers"},
     {"redaction"},
 )

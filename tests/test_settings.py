@@ -46,9 +46,17 @@ READ: dict[str, tuple[str, Any, str, Any]] = {
     "ON_SECRET": ("on_secret", "refuse", "leave-out", "leave-out"),
     "LOG_LEVEL": ("log_level", "info", "DEBUG", "debug"),
     "LOG_FORMAT": ("log_format", "json", "console", "console"),
+    "SANDBOX": ("sandbox", "auto", "require", "require"),
 }
 NOT_SECONDS = ("0", "-1", "1e3", "nan", "86401", "1m")
-NOT_A_URL = ("github.com", "ftp://host", "https://", "https://host?x=1", "https://host/#x")
+NOT_A_URL = (
+    "github.com",
+    "ftp://host",
+    "https://",
+    "https://host?x=1",
+    "https://host/#x",
+    "http://host:65536",
+)
 NOT_A_LINE = ("a\nb", "a <b>", "\x1b[31m", ";,")
 WRONG: dict[str, tuple[str, ...]] = {
     "PORT": ("-1", "65536", "http", "5_002", "1.5"),
@@ -57,7 +65,14 @@ WRONG: dict[str, tuple[str, ...]] = {
     "STORAGE_URL": ("bucket", "ftp://host", "s3://", "http://bucket"),
     "STORAGE_TIMEOUT": NOT_SECONDS,
     "GITHUB_WORKER_TOKEN": ("a,b,c", ","),
-    "GIT_ALLOWED_HOSTS": (",", "github.com/octo", "user@github.com", "ssh://github.com", "git hub"),
+    "GIT_ALLOWED_HOSTS": (
+        ",",
+        "github.com/octo",
+        "user@github.com",
+        "ssh://github.com",
+        "git hub",
+        "h:65536",
+    ),
     "GIT_TIMEOUT": NOT_SECONDS,
     "GITHUB_API_URL": NOT_A_URL,
     "BRANCH_PREFIX": ("-x", "a b/", "refs/", "a..b", "/"),
@@ -65,13 +80,14 @@ WRONG: dict[str, tuple[str, ...]] = {
     "GIT_COMMITTER_EMAIL": NOT_A_LINE,
     "NAMING_TIMEOUT": NOT_SECONDS,
     "ANTHROPIC_BASE_URL": NOT_A_URL,
-    "HTTPS_PROXY": ("proxy:3128", "socks5://proxy:1080", "http://", "http://proxy/path"),
+    "HTTPS_PROXY": ("proxy:3128", "socks5://proxy:1080", "http://", "http://proxy/path", "http://proxy:x"),
     "JOB_TIMEOUT": NOT_SECONDS,
     "MAX_SESSION_BYTES": ("0", "8 GB", "-1", "1.5 GiB", "much", str(2**63 + 1)),
     "MAX_SESSION_FILES": ("0", "-1", "many", str(2**63 + 1)),
     "ON_SECRET": ("ask", "Refuse", "leave_out"),
     "LOG_LEVEL": ("loud",),
     "LOG_FORMAT": ("JSON ", "xml"),
+    "SANDBOX": ("on", "Require"),
 }
 SECRETS = ("GITHUB_WORKER_TOKEN", "ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_KEY")
 VALUE = "do-not-show-me"

@@ -218,6 +218,13 @@ class Health(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=Tr
     )
     service: Source = msgspec.field(default_factory=lambda: SOURCE)
     worker_status: WorkerStatus
+    sandbox: Annotated[
+        str,
+        describe(
+            "What the kernel confines the process by: Landlock's version, `none` and why, or `off`.",
+            "landlock 7, no-new-privs",
+        ),
+    ]
     container_id: _ContainerId
     version: Annotated[str, describe("The service's version.", "0.1.0")]
     build: Annotated[

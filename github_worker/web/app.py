@@ -53,9 +53,11 @@ _GETS = ("/health", "/status", "/openapi.json")
 _ENDPOINTS = ", ".join([f"POST /{operation}" for operation in REQUESTS] + [f"GET {path}" for path in _GETS])
 
 
-def create_app(gate: Gate, settings: Settings, container_id: str, limits: Timeouts) -> Starlette:
-    """Return the worker's application."""
-    worker = _Worker(gate, settings, container_id, limits)
+def create_app(
+    gate: Gate, settings: Settings, container_id: str, limits: Timeouts, sandbox: str
+) -> Starlette:
+    """Return the worker's application; `sandbox` is what `/health` says of it."""
+    worker = _Worker(gate, settings, container_id, limits, sandbox)
     posts = [
         Route(f"/{operation}", partial(worker.start, kind), methods=["POST"])
         for operation, kind in REQUESTS.items()
@@ -76,8 +78,11 @@ def create_app(gate: Gate, settings: Settings, container_id: str, limits: Timeou
 class _Worker:
     """Answers every endpoint."""
 
-    def __init__(self, gate: Gate, settings: Settings, container_id: str, limits: Timeouts) -> None:
+    def __init__(
+        self, gate: Gate, settings: Settings, container_id: str, limits: Timeouts, sandbox: str
+    ) -> None:
         self._gate = gate
+        self._sandbox = sandbox
         self._settings = settings
         self._container_id = container_id
         self._limits = limits
@@ -99,6 +104,7 @@ class _Worker:
         return _json(
             Health(
                 worker_status=self._status,
+                sandbox=self._sandbox,
                 container_id=self._container_id,
                 version=__version__,
                 build=self._settings.build,

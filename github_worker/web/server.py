@@ -155,6 +155,7 @@ class WorkerServer(Server):
         address: tuple[str, int],
         container_id: str,
         on_open: Callable[[str], Coroutine[Any, Any, None]],
+        on_close: Callable[[], None],
     ) -> None:
         config = Config(
             app,
@@ -173,6 +174,7 @@ class WorkerServer(Server):
         super().__init__(config)
         self._gate = gate
         self._on_open = on_open
+        self._on_close = on_close
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -208,6 +210,7 @@ class WorkerServer(Server):
             async with asyncio.timeout(_FLUSH_TIMEOUT):
                 while self._has_closing_connection():  # noqa: ASYNC110 (uvicorn has no event for it)
                     await asyncio.sleep(0.001)
+        self._on_close()
         leave(0)
 
     def _has_closing_connection(self) -> bool:

@@ -48,7 +48,9 @@ def client(idle: Worker) -> Iterator[httpx.Client]:
 def scripted(log: Path, limits: dict[str, float], env: dict[str, str]) -> Worker:
     """Start a worker that plays the steps which a job's message holds."""
     program = ("-m", "tests.support.life_worker", json.dumps(limits))
-    worker = Worker({"TMP_DIR": str(log.parent), "PYTHONPATH": str(ROOT), **env}, log, program=program)
+    # Their store is the test's folder, so that a confined job may make files there.
+    given = {"TMP_DIR": str(log.parent), "STORAGE_URL": log.parent.as_uri(), "PYTHONPATH": str(ROOT)}
+    worker = Worker(given | env, log, program=program)
     worker.wait_until_healthy()
     return worker
 

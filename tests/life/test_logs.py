@@ -67,7 +67,7 @@ def test_an_exception_of_a_thread_is_logged(start: StartWorker) -> None:
 
 def test_the_start_is_one_line(start: StartWorker) -> None:
     """An operator sees the version, the address, where sessions are kept, and what is wrong with that."""
-    worker = start()
+    worker = start(STORAGE_URL="")
     [line] = worker.log_lines()
     assert line["message"] == "listening"
     assert line["address"] == worker.base_url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -197,10 +198,15 @@ def test_a_killed_process_leaves_no_scratch_folder_to_the_next(
     """What it had unpacked is gone once the next worker has started, before any job."""
     storage.edit({"new.txt": "new\n"})
     commit_until(start(), lambda event: event.get("stage") == "committed", "r-1")
-    assert list(scratch.glob("github-worker-job-*"))
+    (left,) = scratch.glob("github-worker-job-*")
     worker = start()
+    (own,) = scratch.glob("github-worker-job-*")
+    assert own != left
     deadline = time.monotonic() + 10
-    while list(scratch.glob("github-worker-job-*")) and time.monotonic() < deadline:
+    while os.listdir(own) != [".lock"] and time.monotonic() < deadline:
         worker.wait_until_healthy()
-    assert not list(scratch.glob("github-worker-job-*"))
+    assert os.listdir(own) == [".lock"]
+    worker.terminate()
+    assert worker.wait() == 0
+    assert list(scratch.iterdir()) == []
     assert SESSION in storage.session().metadata["sessionId"]

@@ -171,12 +171,19 @@ def test_a_process_shows_no_token_while_it_works(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
-def test_a_sealed_process_cannot_be_dumped() -> None:
+@pytest.mark.parametrize("sandbox", ["auto", "off"])
+def test_a_sealed_process_cannot_be_dumped(tmp_path: Path, sandbox: str) -> None:
     """Not even where the kernel pipes dumps to a program, which no limit stops."""
-    program = (
-        "import ctypes; from github_worker.memory import seal; seal(); print(ctypes.CDLL(None).prctl(3))"
-    )
-    assert subprocess.check_output([sys.executable, "-c", program]) == b"0\n"
+    program = """
+import ctypes, os, pathlib
+from github_worker.sandbox import confine
+from github_worker.settings import from_env
+
+confine(from_env(os.environ), pathlib.Path(os.environ["TMP_DIR"]))
+print(ctypes.CDLL(None).prctl(3))
+"""
+    env = {"TMP_DIR": str(tmp_path), "SANDBOX": sandbox}
+    assert subprocess.check_output([sys.executable, "-c", program], env=env) == b"0\n"
 
 
 def test_a_job_tells_no_token(

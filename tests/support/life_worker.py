@@ -22,6 +22,7 @@ from github_worker import errors, logs, worker
 from github_worker.contract import CommitAndPush, Committed, Request, Result
 from github_worker.jobs import Timeouts
 from github_worker.progress import Report
+from github_worker.scratch import Scratch
 from github_worker.settings import from_env
 
 RESULT = Committed(
@@ -41,7 +42,7 @@ class ScriptedOperations:
     def __init__(self) -> None:
         self._leftover: str | None = None
 
-    async def load(self) -> None:
+    async def load(self, scratch: Scratch) -> None:
         """Nothing is heavy here."""
 
     async def run(self, request: Request, report: Report) -> Result:
@@ -70,6 +71,14 @@ class ScriptedOperations:
     async def mark(self, path: str, report: Report) -> None:
         """Make a file."""
         Path(path).touch()
+
+    async def python(self, argument: list[Any], report: Report) -> None:
+        """Run any code as an attacker would, with these variables; warn of the errors that it appends."""
+        code, variables = argument
+        names: dict[str, Any] = {**variables, "said": []}
+        exec(code, names)  # noqa: S102 (in tests alone)
+        for said in names["said"]:
+            report.warning("said", str(said))
 
     async def wait_for(self, path: str, report: Report) -> None:
         """Wait until a file exists."""

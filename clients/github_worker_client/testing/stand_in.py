@@ -162,7 +162,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/health":
             build = Build("unknown", "unknown", "unknown")
             health = Health(
-                worker_status="idle", container_id=_CONTAINER, version="0", build=build, timestamp=now
+                worker_status="idle",
+                sandbox="off",
+                container_id=_CONTAINER,
+                version="0",
+                build=build,
+                timestamp=now,
             )
             self._json(200, health)
         elif self.path == "/status":
