@@ -9,14 +9,16 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from github_worker.sandbox import landlock_version
 from github_worker_client import GitHubWorker
 from swarm.conftest import GIT_TOKEN, STORE_KEY, WORKER_TOKEN
+from swarm.figures import Figures
 from swarm.load import Call, current
 from swarm.stack import Stack, wait_until
 from tests.support.faults import Hang, Moment
 from tests.support.git_server import GitServer
 
-_FILES = "import os; print([f for d, _, fs in os.walk('/scratch') for f in fs])"
+_FILES = "import os; print([f for d, _, fs in os.walk('/scratch') for f in fs if f != '.lock'])"
 _STATUS = "print(open('/proc/1/status').read())"
 _LIMITS = "print(open('/proc/1/limits').read())"
 _WRITES = """
@@ -27,6 +29,7 @@ for path in ('/x', '/app/x', '/opt/venv/x', '/tmp/x', '/scratch/x'):
     except OSError:
         pass
 """
+_HEALTH = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:5002/health').read().decode())"
 _SECRETS = "import os; print({oct(s.st_mode & 0o777) + str(s.st_uid) for s in map(os.stat, \
 ['/run/secrets/' + n for n in os.listdir('/run/secrets')])})"
 
@@ -86,6 +89,17 @@ def test_a_container_has_descriptors_for_its_job(stack: Stack) -> None:
     """How many files a process may open is the stack's word, not the engine's."""
     lines = stack.python(next(iter(stack.pids())), _LIMITS).splitlines()
     assert [line.split()[3:5] for line in lines if line.startswith("Max open files")] == [["4096"] * 2]
+
+
+def test_a_container_is_confined(stack: Stack, figures: Figures) -> None:
+    """The engine's filter of system calls lets Landlock through, so what the kernel has holds."""
+    said = json.loads(stack.python(next(iter(stack.pids())), _HEALTH))["sandbox"]
+    figures.add("sandbox", f"{said}; engine {stack.engine.get('/version')['Version']}")
+    try:
+        version = landlock_version()
+    except OSError:
+        version = 0
+    assert said.startswith("none: " if version < 2 else f"landlock {version}, no-new-privs")
 
 
 def _has_files(stack: Stack, container: str) -> bool:
