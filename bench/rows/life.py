@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 
 from msgspec import Struct
 
 from bench.lab import Lab
-from bench.measure import Result, Samples
-from bench.service import Process, check
+from bench.measure import Result, Samples, Skipped
+from bench.service import PYTHON, Process, check
 
 _TIMES = 2  # as often as the other rows: each of these takes a second
 
@@ -27,7 +29,7 @@ class _Bare(Struct, frozen=True):
     answer: float
 
 
-def life(lab: Lab) -> Iterator[Result]:
+def life(lab: Lab) -> Iterator[Result | Skipped]:
     """Yield the rows of a worker's life."""
     _worker(lab)  # writes the bytecode that an image has
     _bare()
@@ -42,6 +44,7 @@ def life(lab: Lab) -> Iterator[Result]:
         theirs=_ms(one.start for one in bare),
         limit=1.15,
     )
+    yield _sandbox(lab, len(lives))
     yield Result(
         what="last byte of the stream to process gone",
         against="one start of the same process",
@@ -77,6 +80,31 @@ def _worker(lab: Lab) -> _Life:
         check(answer)
         worker.end()
         return _Life(start, memory["Rss"], memory["Pss"], answer.first, time.perf_counter() - answer.ended_at)
+
+
+def _sandbox(lab: Lab, repeat: int) -> Result | Skipped:
+    """Return what of a start is the sandbox, in CPU time: by the clock it drowns in a start's noise."""
+    what = "confining the process, of its start"
+    try:
+        parts = [_confine(lab) for _ in range(repeat)]
+    except subprocess.CalledProcessError as error:
+        return Skipped(what, error.stderr.strip())
+    imports = _ms(imported for imported, _ in parts)
+    return Result(
+        what=what,
+        unit="ms",
+        ours=_ms(confined for _, confined in parts),
+        limit=2,
+        note=f"CPU; importing ctypes, which a worker needs in any case, {imports.median:.1f} ms",
+    )
+
+
+def _confine(lab: Lab) -> tuple[float, float]:
+    env = {"PATH": os.environ["PATH"], **lab.env}
+    command = [PYTHON, "-m", "bench.confinement"]
+    printed = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    imported, confined = map(float, printed.split())
+    return imported, confined
 
 
 def _bare() -> _Bare:
