@@ -82,10 +82,16 @@ def env(git_server: GitServer, model: Model, tmp_path_factory: pytest.TempPathFa
         "TMP_DIR": str(tmp_path_factory.mktemp("scratch")),
         "GIT_ALLOWED_HOSTS": git_server.origin,
         "ANTHROPIC_BASE_URL": model.origin,
-        "GIT_TIMEOUT": "1",
-        "STORAGE_TIMEOUT": "1",
-        "NAMING_TIMEOUT": "1",
+        "GIT_TIMEOUT": "20",
+        "STORAGE_TIMEOUT": "20",
+        "NAMING_TIMEOUT": "20",
     }
+
+
+@pytest.fixture
+def impatient(env: dict[str, str]) -> None:
+    """Let workers wait no longer than a test may that lets something hang."""
+    env |= {"GIT_TIMEOUT": "2", "STORAGE_TIMEOUT": "2", "NAMING_TIMEOUT": "2"}
 
 
 @pytest.fixture

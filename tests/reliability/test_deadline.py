@@ -101,6 +101,7 @@ def test_an_upload_past_the_deadline_stores_no_half_of_a_session(
     [Hang(), Fail(529), Fail(401), Say.refusal(), Say("nonsense"), Say.json(subject=""), Say("\0", delay=9)],
     ids=str,
 )
+@pytest.mark.usefixtures("impatient")
 async def test_a_model_that_fails_costs_no_more_than_its_timeout(
     runner: GateRunner, storage: Storage, origin: Origin, branch: str, model: Model, answer: Say | Fail | Hang
 ) -> None:

@@ -50,6 +50,7 @@ async def test_a_git_server_that_falters_is_asked_again(
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("impatient")
 async def test_a_clone_that_keeps_failing_ends_the_job(
     runner: GateRunner, storage: Storage, origin: Origin, git_server: GitServer, fault: Fault, code: str
 ) -> None:
@@ -64,6 +65,7 @@ async def test_a_clone_that_keeps_failing_ends_the_job(
 
 @pytest.mark.parametrize("moment", [Moment.REQUEST, Moment.RECEIVED])
 @pytest.mark.parametrize("request_line", [ASK_PUSH, PUSH])
+@pytest.mark.usefixtures("impatient")
 async def test_a_push_that_hangs_keeps_the_commit_in_the_session(
     runner: GateRunner,
     storage: Storage,
@@ -92,6 +94,7 @@ async def test_a_push_that_hangs_keeps_the_commit_in_the_session(
     "fault", [Hang(Moment.HANDLED), Cut(Moment.HANDLED), Hang(Moment.ANSWER), Cut(Moment.END)], ids=str
 )
 @pytest.mark.parametrize("operation", ["commit-and-push", "create-branch"])
+@pytest.mark.usefixtures("impatient")
 async def test_a_push_whose_answer_is_lost_is_found_on_the_remote(
     runner: GateRunner,
     storage: Storage,
@@ -228,6 +231,7 @@ async def test_a_remote_that_keeps_moving_on_is_a_conflict(
     assert sum(PUSH in request.line for request in git_server.requests) == 4 + 1  # it began with the branch
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_fetch_that_fails_while_catching_up_keeps_the_commit_in_the_session(
     runner: GateRunner, storage: Storage, origin: Origin, branch: str, git_server: GitServer, tmp_path: Path
 ) -> None:

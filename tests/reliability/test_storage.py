@@ -46,6 +46,7 @@ async def test_a_download_that_fails_is_tried_again(
 @pytest.mark.parametrize(
     "fault", [Answer(503), Hang(Moment.RECEIVED), Hang(Moment.ANSWER, 500), Cut(Moment.ANSWER, 500)], ids=str
 )
+@pytest.mark.usefixtures("impatient")
 async def test_a_download_that_keeps_failing_ends_the_job(
     runner: GateRunner, storage: Storage, origin: Origin, branch: str, fault: Fault
 ) -> None:
@@ -71,6 +72,7 @@ async def test_garbage_is_no_session(any_runner: GateRunner, every_storage: Stor
     [Answer(503), Hang(Moment.RECEIVED), Cut(Moment.RECEIVED), Cut(Moment.HANDLED)],
     ids=str,
 )
+@pytest.mark.usefixtures("impatient")
 async def test_an_upload_that_fails_is_tried_again(
     any_runner: GateRunner, every_storage: Storage, origin: Origin, fault: Fault, tmp_path: Path
 ) -> None:
