@@ -17,6 +17,7 @@ from github_worker.contract import RepositoryUrl, is_branch_name, origin_of
 from github_worker.errors import UnsupportedRepository
 from github_worker.git.remote import RemoteHeads
 from github_worker.git.repository import Repository
+from github_worker.http_body import ACCEPTED, BodyRefused, read_body
 from github_worker.redaction import Secret, scrub
 from github_worker.settings import Settings
 
@@ -83,7 +84,11 @@ async def default_branch(url: RepositoryUrl, token: Secret | None, settings: Set
         async with (
             asyncio.timeout(settings.git_timeout),
             httpx.AsyncClient(
-                headers={"User-Agent": f"github-worker/{__version__} git", "Git-Protocol": "version=2"},
+                headers={
+                    "User-Agent": f"github-worker/{__version__} git",
+                    "Git-Protocol": "version=2",
+                    **ACCEPTED,
+                },
                 timeout=settings.git_timeout,
                 verify=ssl.create_default_context(),
                 proxy=proxy.reveal() if proxy else None,
@@ -91,7 +96,7 @@ async def default_branch(url: RepositoryUrl, token: Secret | None, settings: Set
             ) as http,
         ):
             return await _ask(http, str(url), token)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError, BodyRefused) as error:
         logger.info("the empty repository's default is not known: %s", scrub(f"{error!r}"))
         return None
 
@@ -137,15 +142,12 @@ def _check_origin(origin: str, url: str) -> str:
 
 
 async def _send(http: httpx.AsyncClient, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-    response, body = await http.send(request, stream=True), b""
+    response = await http.send(request, stream=True)
     try:
-        async for piece in response.aiter_bytes():
-            body += piece
-            if len(body) > _LONGEST:
-                break
+        encoding = response.headers.get("Content-Encoding")
+        return response, await read_body(response.aiter_raw(), encoding, _LONGEST)
     finally:
         await response.aclose()
-    return response, body
 
 
 def _parse_lines(body: bytes) -> Iterator[bytes]:
