@@ -7,13 +7,14 @@ else is left to write. So nothing is ever written through a link, whatever the a
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from github_worker.archive import tar
+from github_worker.archive import pack_index, tar
 from github_worker.archive.gzip import inflate
 from github_worker.archive.limits import ENTRY, RECORD, Limits, Tally
 from github_worker.archive.loose_object import inspect, inspect_file
@@ -76,6 +77,7 @@ class _Unpacker:
                 raise _translate(error, member.path) from error
         self._refuse_conflicts()
         self._refuse_misplaced()
+        self._check_packs()
         self._make_links()
         for folder, mtime in self._mtimes.items():
             os.utime(folder, ns=(mtime, mtime))
@@ -184,6 +186,12 @@ class _Unpacker:
         folders = [METADATA] if os.path.isdir(self._disk.locate(METADATA, Kind.FOLDER)) else []
         for path in files + folders:
             raise SessionCorrupt(f"The session's archive has {quote(path)}, which is of another kind")
+
+    def _check_packs(self) -> None:
+        """Look at the indexes of packs that libgit2 may see; there are no links on the disk yet."""
+        pattern = os.path.join(glob.escape(self._disk.tree), REPOSITORIES, b"*/.git/objects/pack/*.idx")
+        for file in glob.iglob(pattern, include_hidden=True):
+            pack_index.check(file)
 
     def _make_links(self) -> None:
         for path, member in self._links.items():
