@@ -64,11 +64,14 @@ class _Unpacker:
         self._links: dict[bytes, Member] = {}
 
     def run(self, reader: TarReader) -> None:
+        is_named = False
         for member in reader:
             if self._tally.files == 1:
                 self._inventory.owner = member.owner
+            if not is_named:
                 self._inventory.prefix = b"./" if member.path.startswith(b"./") else b""
             member.path = self._normalize(member.path)
+            is_named = is_named or member.path != b""  # the root is `./` however the others begin
             if not member.path and member.kind != tar.FOLDER:
                 raise SessionCorrupt("The session's archive has a member without a name")
             try:

@@ -238,3 +238,13 @@ def test_an_archive_is_one_gzip_member(tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress(data))) as tar:
         assert len(tar.getnames()) > 4
     assert data.count(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff") == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_names_begin_as_they_did_wherever_the_root_stands(prefix: str, tmp_path: Path) -> None:
+    """The root is `./` in every archive, and says nothing of how the other names begin."""
+    root, file = member(".", tarfile.DIRTYPE, mode=0o700), (f"{prefix}file", b"")
+    for number, data in enumerate((archive(root, file), archive(file, root))):
+        once = packed(unpacked(tmp_path / f"{number}", data))
+        twice = packed(unpacked(tmp_path / f"again-{number}", once))
+        assert set(listing(once)) == set(listing(twice)) == {".", f"{prefix}file"}
