@@ -205,30 +205,6 @@ class JobTimeout(JobError):
     code, retryable = "timeout", True
 
 
-class PullRequestExists(JobError):
-    """An open pull request for this head and base exists."""
-
-    code = "pr_exists"
-
-
-class NoCommits(JobError):
-    """There are no commits between the two branches."""
-
-    code = "no_commits"
-
-
-class PullRequestNotMergeable(JobError):
-    """The pull request cannot be merged."""
-
-    code = "pr_not_mergeable"
-
-
-class MergeConflict(JobError):
-    """The branches have changes that conflict."""
-
-    code = "merge_conflict"
-
-
 class RateLimited(JobError):
     """The forge's rate limit is used up."""
 
@@ -239,6 +215,37 @@ class Internal(JobError):
     """Something went wrong inside the worker."""
 
     code, retryable = "internal", True
+
+
+# The codes of the pull requests are spelled as their existing callers compare them.
+class PullRequestExists(JobError):
+    """An open pull request for this head and base exists."""
+
+    code = "PR_EXISTS"
+
+
+class NoCommits(JobError):
+    """There are no commits between the two branches."""
+
+    code = "NO_COMMITS"
+
+
+class PullRequestNotMergeable(JobError):
+    """The pull request cannot be merged."""
+
+    code = "PR_NOT_MERGEABLE"
+
+
+class MergeConflict(JobError):
+    """The branches have changes that conflict."""
+
+    code = "MERGE_CONFLICT"
+
+
+class PullRequestTimeout(JobError):
+    """The forge did not settle in time whether the pull request can be merged."""
+
+    code, retryable = "TIMEOUT", True
 
 
 def job_errors() -> dict[str, type[JobError]]:

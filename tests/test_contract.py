@@ -25,6 +25,7 @@ from github_worker.contract import (
     REQUESTS,
     AnyEvent,
     Author,
+    Failed,
     Health,
     Progress,
     RefusalBody,
@@ -35,7 +36,16 @@ from github_worker.contract import (
 )
 from github_worker.errors import Refusal, job_errors
 from github_worker.web.openapi import description
-from github_worker_client import Completed, GitHubWorker, GitHubWorkerError, Refused, autocommit, wire
+from github_worker_client import (
+    Completed,
+    GitHubWorker,
+    GitHubWorkerError,
+    JobFailed,
+    PullRequestOpened,
+    Refused,
+    autocommit,
+    wire,
+)
 from github_worker_client.testing import StandInWorker
 from tests.conftest import WRITE_TOKEN
 from tests.fuzz.requests import bodies
@@ -160,6 +170,25 @@ def test_every_error_of_a_stream_reaches_the_caller() -> None:
     }
     assert SCHEMAS["Failed"]["properties"]["code"]["enum"] == list(told)
     assert issubclass(github_worker_client.JobFailed, GitHubWorkerError)
+
+
+@pytest.mark.parametrize("code", [code for code in job_errors() if code.isupper()])
+def test_what_ends_a_pull_request_has_a_class_of_its_own(code: str) -> None:
+    """The client raises the class of the service's name, with what the worker said."""
+    error = job_errors()[code]
+    failed = Failed(error="no", code=code, stage="merging_pr", retryable=error.retryable, data={"step": "x"})
+    with pytest.raises(JobFailed) as caught:
+        wire.outcome(failed, PullRequestOpened)
+    assert type(caught.value).__name__ == error.__name__
+    assert (caught.value.code, caught.value.retryable) == (code, error.retryable)
+    assert (caught.value.stage, caught.value.data) == ("merging_pr", {"step": "x"})
+    assert getattr(github_worker_client, error.__name__) is type(caught.value)
+
+
+def test_no_class_of_the_client_waits_for_a_code_that_nobody_sends() -> None:
+    """Each kind of JobFailed is a code of the service, with its answer to whether to try again."""
+    ours = {error.code: error.retryable for error in JobFailed.__subclasses__()}
+    assert ours == {code: job_errors()[code].retryable for code in ours}
 
 
 @pytest.fixture

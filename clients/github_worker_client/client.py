@@ -67,7 +67,8 @@ class GitHubWorker:
       the worker does not take the request.
     - WorkerBusy or WorkerUnavailable if no replica took the job within `busy_timeout`.
     - JobFailed if the worker reports an error; it is not retried, and its `code`, `stage`, `retryable` and
-      `data` are the worker's.
+      `data` are the worker's. What a pull request ends in has classes of its own: PullRequestExists,
+      NoCommits, PullRequestNotMergeable, MergeConflict, PullRequestTimeout.
     - StreamBroken if the stream was lost again and again; the job may have been done.
     - UnexpectedAnswer if what answers is no GitHub Worker.
 
@@ -291,7 +292,7 @@ class GitHubWorker:
         - `title`, `body`: its words; by default they are made from its commits.
         - `draft`: whether to open it as a draft; no by default.
 
-        One that is open already is JobFailed.
+        One that is open already is PullRequestExists.
         """
         request = wire.build(
             CreatePullRequest,

@@ -2,6 +2,7 @@
 
 GitHubWorkerError
 ├── JobFailed           the stream ended with `error`: the outcome is known
+│   └── PullRequestExists  NoCommits  PullRequestNotMergeable  MergeConflict  PullRequestTimeout
 ├── Refused             the request was turned down before a job started
 │   └── InvalidRequest  Unauthorized  NotFound  PayloadTooLarge
 ├── NoWorker            no replica took the job for as long as `busy_timeout`
@@ -51,6 +52,37 @@ class GitHubWorkerError(Exception):
 
 class JobFailed(GitHubWorkerError):
     """The job failed; `code`, `stage`, `retryable` and `data` are the worker's."""
+
+
+class PullRequestExists(JobFailed):
+    """An open pull request for this head and base exists."""
+
+    code = "PR_EXISTS"
+
+
+class NoCommits(JobFailed):
+    """There are no commits between the two branches."""
+
+    code = "NO_COMMITS"
+
+
+class PullRequestNotMergeable(JobFailed):
+    """The pull request cannot be merged."""
+
+    code = "PR_NOT_MERGEABLE"
+
+
+class MergeConflict(JobFailed):
+    """The branches have changes that conflict."""
+
+    code = "MERGE_CONFLICT"
+
+
+class PullRequestTimeout(JobFailed):
+    """The forge did not settle in time whether the pull request can be merged; `data` is what was done."""
+
+    code = "TIMEOUT"
+    retryable = True
 
 
 class Refused(GitHubWorkerError):

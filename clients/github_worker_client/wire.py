@@ -40,6 +40,7 @@ AnyRequest = TypeVar("AnyRequest", bound=Request)
 AnyResult = TypeVar("AnyResult", bound=Result)
 Answer = TypeVar("Answer")
 
+_FAILURES = {error.code: error for error in JobFailed.__subclasses__()}
 _REFUSALS = {400: InvalidRequest, 401: Unauthorized, 404: NotFound, 413: PayloadTooLarge}
 # 408: the request came too slowly; 502 and 504: a proxy's words for a replica that is gone
 _UNAVAILABLE = {408, 502, 503, 504}
@@ -81,7 +82,7 @@ def event(data: str) -> AnyEvent:
 def outcome(event: AnyEvent | None, kind: type[AnyResult]) -> AnyResult:
     """Read the result from a stream's last event; raise JobFailed if that is an error."""
     if isinstance(event, Failed):
-        raise JobFailed(
+        raise _FAILURES.get(event.code, JobFailed)(
             event.error, code=event.code, stage=event.stage, retryable=event.retryable, data=event.data
         )
     if not isinstance(event, Completed):

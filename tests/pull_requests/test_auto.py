@@ -62,7 +62,7 @@ async def test_an_open_pull_request_is_used(github: GitHub, jobs: Jobs) -> None:
 
 
 async def test_a_conflict_with_the_base_merges_nothing(github: GitHub, jobs: Jobs) -> None:
-    """The error is `merge_conflict`, names the pull request, and both branches stay as they are."""
+    """The error is `MERGE_CONFLICT`, names the pull request, and both branches stay as they are."""
     github.repository.commit("main", "Go another way", {"src/theme.ts": "light"})
     before = dict(github.repository.branches)
     with pytest.raises(MergeConflict) as raised:
@@ -251,7 +251,7 @@ async def test_a_branch_that_never_was_is_not_found(jobs: Jobs) -> None:
 
 
 async def test_a_branch_without_commits_is_not_merged(github: GitHub, jobs: Jobs) -> None:
-    """The code is `no_commits`, and the branch stays."""
+    """The code is `NO_COMMITS`, and the branch stays."""
     github.repository.branches["same"] = github.repository.branches["main"]
     with pytest.raises(NoCommits):
         await jobs.run(AutoPullRequest, branch="same", base="main")

@@ -87,7 +87,7 @@ async def test_a_merge_whose_answer_is_lost_is_a_merge(github: GitHub, jobs: Job
 
 
 async def test_a_pull_request_with_conflicts_cannot_be_merged(github: GitHub, jobs: Jobs) -> None:
-    """GitHub's 405 is `pr_not_mergeable`, with its own sentence."""
+    """GitHub's 405 is `PR_NOT_MERGEABLE`, with its own sentence."""
     github.repository.commit("main", "Go another way", {"src/theme.ts": "light"})
     with pytest.raises(PullRequestNotMergeable, match="Pull Request is not mergeable"):
         await jobs.run(MergePullRequest, pullNumber=1)
@@ -108,7 +108,7 @@ async def test_a_branch_that_moved_meanwhile_is_merged_as_it_is_now(github: GitH
 
 
 async def test_a_branch_that_keeps_moving_is_a_conflict(github: GitHub, jobs: Jobs) -> None:
-    """GitHub's 409 is `merge_conflict`."""
+    """GitHub's 409 is `MERGE_CONFLICT`."""
     github.refuse(_MERGE, 409, "Head branch is out of date. Review and try the merge again.")
     with pytest.raises(MergeConflict, match="out of date"):
         await jobs.run(MergePullRequest, pullNumber=1)

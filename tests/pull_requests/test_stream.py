@@ -48,5 +48,5 @@ def test_a_failure_says_what_was_achieved(github: GitHub, env: dict[str, str], t
             timeout=30,
         )
     failed = json.loads(answer.text.strip().splitlines()[-1][6:])
-    assert (failed["type"], failed["code"], failed["stage"]) == ("error", "merge_conflict", "merging_base")
+    assert (failed["type"], failed["code"], failed["stage"]) == ("error", "MERGE_CONFLICT", "merging_base")
     assert failed["data"]["pr"]["number"] == 1

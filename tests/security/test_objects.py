@@ -142,7 +142,7 @@ async def test_a_tree_that_leads_outside_is_not_written(entry: bytes, attack: At
     attack.change(_poisoned(entry))
     with pytest.raises(JobError) as caught:
         await attack.runner.branch("Something else", base_branch="poisoned")
-    assert caught.value.code in {"session_corrupt", "unsupported_repository", "merge_conflict"}
+    assert caught.value.code in {"session_corrupt", "unsupported_repository", "MERGE_CONFLICT"}
     attack.assert_nothing_leaked()
 
 
