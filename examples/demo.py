@@ -175,8 +175,7 @@ def log(origin: Remote, branch: str, folder: Path) -> str:
 def _words(event: AnyEvent) -> tuple[str, str] | None:
     match event:
         case Progress():
-            percent = "" if event.percent is None else f"  {event.percent} %"
-            return event.stage, event.message + percent
+            return event.stage, event.message
         case Warned():
             return "warning", event.message
         case BranchStarted():

@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
-from github_worker.contract import AnyEvent, Progress, Stage, Warned
+from github_worker.contract import AnyEvent, Progress, Stage, Transferred, Warned
 from github_worker.redaction import scrub_all
 
-_INTERVAL = (
-    0.34  # seconds from a stage's beginning or count to its next: with the last, four a second at most
-)
+# seconds from a stage's beginning or count to its next: with the last, four a second at most
+_INTERVAL = 0.34
 _OUR_WORDS = {"source", "timestamp", "stage", "code"}  # of an event, whatever a secret is
 Value = TypeVar("Value")
 
@@ -27,44 +26,39 @@ class Report:
         self._clock = time.monotonic
         self._began = self._counted = self._clock()
         self.stage: Stage | None = None
+        self._told: set[Stage] = set()
         self.timings: dict[str, int] = {}
         # What stays done whatever becomes of the job, by its names on the wire.
         self.achieved: dict[str, Any] = {}
 
-    def __call__(self, stage: Stage, message: str) -> None:
-        """Begin a stage."""
+    def __call__(self, stage: Stage, message: str, *, commit_hash: str | None = None) -> None:
+        """Begin a stage; one that comes again is timed and not told again, as people read every line."""
         self._end_stage()
         self.stage = stage
         self._began = self._counted = self._clock()
-        self.event(Progress(stage=stage, message=message))
+        if stage not in self._told:
+            self._told.add(stage)
+            self.event(Progress(stage=stage, message=message, commit_hash=commit_hash))
 
-    def count(self, message: str, received: int, total: int | None, bytes: int | None = None) -> None:
-        """Say how far the stage has come; most calls are dropped, but never the last one."""
-        last = received == total
-        if self.stage is None or (not last and self._clock() - self._counted < _INTERVAL):
-            return
-        self._counted = self._clock()
-        percent = None if total is None else 100 if last else min(99, received * 100 // max(total, 1))
-        self.event(
-            Progress(
-                stage=self.stage,
-                message=message,
-                percent=percent,
-                received=received,
-                total=total,
-                bytes=bytes,
-            )
-        )
+    def count(self, received: int, total: int | None, bytes: int) -> None:
+        """Say how far the stage has come; most calls are dropped."""
+        if self.stage is not None and self._clock() - self._counted >= _INTERVAL:
+            self._counted = self._clock()
+            percent = None if total is None else min(99, received * 100 // max(total, 1))
+            self._tell(self.stage, received, total, percent, bytes)
 
-    async def transfer(self, work: Awaitable[Value], message: str, count: ByteCount) -> Value:
+    def count_last(self, received: int, bytes: int) -> None:
+        """Say that all of what the stage counts is done."""
+        if self.stage is not None:
+            self._tell(self.stage, received, received, 100, bytes)
+
+    def _tell(self, stage: Stage, received: int, total: int | None, percent: int | None, bytes: int) -> None:
+        self.event(Transferred(stage=stage, received=received, total=total, percent=percent, bytes=bytes))
+
+    async def transfer(self, work: Awaitable[Value], count: ByteCount) -> Value:
         """Await work that moves bytes, saying a few times a second how far it is, and that it is done."""
-
-        def say() -> None:
-            self.count(message, count.size, count.total, count.size)
-
-        value = await watch(work, say)
-        count.total = count.size
-        say()
+        value = await watch(work, lambda: self.count(count.size, count.total, count.size))
+        self.count_last(count.size, count.size)
         return value
 
     def warning(self, code: str, message: str) -> None:

@@ -22,7 +22,7 @@ from tests.support.sessions import WORKTREES, Session, edit
 _BROKEN = b'FROM github-worker:one\nCMD ["python", "-c", "raise SystemExit(2)"]\n'
 _MOMENTS = (
     *("downloading_session", "analyzing", "changes_detected", "generating_message", "committing"),
-    *("committed", "pushing", "pushed", "uploading", "uploading"),
+    *("committed", "pushing", "pushed", "uploading"),
 )
 
 

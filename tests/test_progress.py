@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from github_worker.contract import AnyEvent, Progress, Stage, Warned
+from github_worker.contract import AnyEvent, Progress, Stage, Transferred, Warned
 from github_worker.progress import ByteCount, Report, watch
 from github_worker.redaction import MASK, Secret
 
@@ -27,7 +27,7 @@ def report(events: list[AnyEvent]) -> Report:
 
 def percents(events: list[AnyEvent]) -> list[int | None]:
     """Return the counts' percents."""
-    return [event.percent for event in events if isinstance(event, Progress) and event.received is not None]
+    return [event.percent for event in events if isinstance(event, Transferred)]
 
 
 def test_a_stage_tells_four_times_a_second_at_most(report: Report, events: list[AnyEvent]) -> None:
@@ -35,10 +35,10 @@ def test_a_stage_tells_four_times_a_second_at_most(report: Report, events: list[
     report("cloning", "Cloning")
     told = [began := time.monotonic()]
     while (now := time.monotonic()) < began + 0.95:
-        report.count("Receiving", int(1000 * (now - began)), 10_000)
+        report.count(int(1000 * (now - began)), 10_000, 0)
         told += [now] * (len(events) - len(told))
         time.sleep(0.0005)
-    report.count("Receiving", 10_000, 10_000)
+    report.count_last(10_000, 0)
     told.append(time.monotonic())
     assert percents(events)[-1] == 100
     assert len(events) == len(told) >= 3
@@ -46,7 +46,8 @@ def test_a_stage_tells_four_times_a_second_at_most(report: Report, events: list[
 
 
 @pytest.mark.parametrize(
-    ("received", "total", "percent"), [(0, 10, 0), (999, 1000, 99), (12, 10, 99), (3, None, None)]
+    ("received", "total", "percent"),
+    [(0, 10, 0), (999, 1000, 99), (10, 10, 99), (12, 10, 99), (3, None, None)],
 )
 def test_no_count_but_the_last_says_100(
     received: int, total: int | None, percent: int | None, report: Report, events: list[AnyEvent]
@@ -54,9 +55,9 @@ def test_no_count_but_the_last_says_100(
     """Not even of a total that was wrong; without a total there is no percent."""
     report("cloning", "Cloning")
     time.sleep(0.35)
-    report.count("Receiving", received, total, bytes=7)
+    report.count(received, total, 7)
     counted = events[-1]
-    assert isinstance(counted, Progress)
+    assert isinstance(counted, Transferred)
     assert (counted.percent, counted.received, counted.total, counted.bytes) == (
         percent,
         received,
@@ -67,14 +68,29 @@ def test_no_count_but_the_last_says_100(
 
 def test_a_stage_begins_before_its_counts(report: Report, events: list[AnyEvent]) -> None:
     """Each stage is told with its words, and what a short one counts last is told too."""
-    report.count("Nothing yet", 1, 2)
+    report.count(1, 2, 0)
+    report.count_last(2, 0)
     stages: tuple[Stage, ...] = ("cloning", "uploading")
     for stage in stages:
         report(stage, stage.title())
-        report.count("Counting", 1, 2)
-        report.count("Counting", 2, 2)
-    told = [(event.stage, event.percent) for event in events if isinstance(event, Progress)]
-    assert told == [(s, p) for s in stages for p in (None, 100)]
+        report.count(1, 2, 0)
+        report.count_last(2, 0)
+    told = [(type(event), event.stage) for event in events if isinstance(event, Progress | Transferred)]
+    assert told == [(kind, stage) for stage in stages for kind in (Progress, Transferred)]
+
+
+def test_a_stage_that_comes_again_is_told_once(report: Report, events: list[AnyEvent]) -> None:
+    """A person reads every line; what the stage counts then is told as at first."""
+    for number in range(3):
+        report("pushing", f"Pushing for the {number}. time")
+        report("rebasing", "Rebasing")
+    report("pushing", "Pushing again")
+    report.count_last(2, 0)
+    assert [event.message for event in events if isinstance(event, Progress)] == [
+        "Pushing for the 0. time",
+        "Rebasing",
+    ]
+    assert [event.stage for event in events if isinstance(event, Transferred)] == ["pushing"]
 
 
 def test_a_stage_that_comes_again_adds_up(report: Report) -> None:
@@ -106,7 +122,7 @@ def test_threads_may_tell_at_once(report: Report, events: list[AnyEvent]) -> Non
 
     def tell(number: int) -> None:
         for each in range(200):
-            report.count("Uploading", each, 1000)
+            report.count(each, 1000, 0)
             report.warning(str(number), str(each))
 
     threads = [threading.Thread(target=tell, args=(number,)) for number in range(4)]
@@ -150,5 +166,5 @@ async def test_a_transfer_says_at_last_that_all_bytes_are_there(
         count.size = 5
         return "moved"
 
-    assert await report.transfer(move(), "Saving", count) == "moved"
+    assert await report.transfer(move(), count) == "moved"
     assert percents(events) == [100]

@@ -26,6 +26,7 @@ from github_worker.contract import (
     SessionInitialised,
     SessionNamed,
     Status,
+    Transferred,
     Warned,
 )
 from github_worker.redaction import Secret
@@ -100,6 +101,7 @@ __all__ = [
     "SessionNamed",
     "Status",
     "StreamBroken",
+    "Transferred",
     "Unauthorized",
     "UnexpectedAnswer",
     "Warned",

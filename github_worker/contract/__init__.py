@@ -14,6 +14,7 @@ from github_worker.contract.events import (
     Progress,
     SessionNamed,
     Stage,
+    Transferred,
     Warned,
     rfc3339,
 )
@@ -138,6 +139,7 @@ __all__ = [
     "Status",
     "Text",
     "Title",
+    "Transferred",
     "Warned",
     "WorkerStatus",
     "convert",

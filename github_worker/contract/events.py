@@ -65,14 +65,24 @@ class Event(Struct, rename="camel", tag_field="type", frozen=True, kw_only=True,
 
 
 class Progress(Event, tag="progress", frozen=True, kw_only=True):
-    """A step begins or advances; `percent` is 0 to 100, the others are counts."""
+    """A stage begins, which each does once in a job; `commitHash` is there when there is a new commit."""
 
-    stage: Annotated[_AnyStage, describe("The stage that begins or advances.", "pushing")]
+    stage: Annotated[_AnyStage, describe("The stage that begins.", "pushing")]
     message: _Message
-    percent: Annotated[int | None, describe("How far the stage is, 0 to 100; absent if unknown.", 42)] = None
-    received: Annotated[int | None, describe("How many of what it counts are done.", 420)] = None
+    commit_hash: Annotated[
+        str | None,
+        describe("The commit that was made; with `committed`.", "5716ca5987cbf97d6bb54920bea6adde242d87e6"),
+    ] = None
+
+
+class Transferred(Event, tag="transfer", frozen=True, kw_only=True):
+    """How far a stage has come that moves bytes; the last one of a stage says 100 percent."""
+
+    stage: Annotated[_AnyStage, describe("The stage that advances.", "cloning")]
+    received: Annotated[int, describe("How many of what it counts are done: objects, or bytes.", 420)]
     total: Annotated[int | None, describe("How many there are in all; absent if unknown.", 1000)] = None
-    bytes: Annotated[int | None, describe("How many bytes came with them.", 65536)] = None
+    percent: Annotated[int | None, describe("How far the stage is, 0 to 100; absent if unknown.", 42)] = None
+    bytes: Annotated[int, describe("How many bytes came with them.", 65536)]
 
 
 class Warned(Event, tag="warning", frozen=True, kw_only=True):
@@ -123,7 +133,7 @@ class Failed(Event, tag="error", frozen=True, kw_only=True):
     ] = None
 
 
-AnyEvent = Progress | Warned | BranchStarted | SessionNamed | Completed | Failed
+AnyEvent = Progress | Transferred | Warned | BranchStarted | SessionNamed | Completed | Failed
 
 
 def rfc3339(moment: datetime) -> str:

@@ -93,7 +93,7 @@ class Committed(Result, frozen=True, kw_only=True):
         False
     )
     reason: Annotated[
-        str | None, describe("Why it was skipped.", "Nothing has changed, and everything is pushed")
+        str | None, describe("Why it was skipped.", "There was nothing to commit, and everything is pushed")
     ] = None
 
 

@@ -16,7 +16,8 @@ from github_worker.workspace.push import PushOutcome, push
 from github_worker.workspace.repository import Workspace, open_workspace, require_repository
 from github_worker.workspace.secrets import leave_out, refuse, request_secrets, screen, warn_of
 
-_NOTHING = "Nothing has changed, and everything is pushed"
+_SHORT = 7  # characters of a commit's id, as people read it
+_NOTHING = "There was nothing to commit, and everything is pushed"
 _NOTHING_ELSE = "All that has changed was left out, as credentials are in it, and everything else is pushed"
 _RECENT = 10  # subjects that show the model the repository's convention
 
@@ -31,13 +32,15 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
         staged = summary = await asyncio.to_thread(_stage, workspace, report)
         if _is_due(repository, branch, staged):
             summary = await asyncio.to_thread(_screen, request, services, repository, staged, report)
+        is_commit_due = _is_commit_due(repository, summary)
+        report("changes_detected", _count_changes(summary) if is_commit_due else "There is nothing to commit")
         if not _is_due(repository, branch, summary):
             reason = _NOTHING if summary is staged else _NOTHING_ELSE
             transaction.complete(_describe_nothing(repository, branch, reason))
             return transaction.result
 
         transaction.start_upload(worktree_ready=True)
-        if _is_commit_due(repository, summary):
+        if is_commit_due:
             await _commit(request, summary, repository, services, report)
         commit = repository.head
         outcome = await push(repository, branch, transaction, report)
@@ -63,6 +66,11 @@ def _is_due(repository: Repository, branch: str, summary: commits.Summary) -> bo
 
 def _is_commit_due(repository: Repository, summary: commits.Summary) -> bool:
     return bool(summary.changes) or repository.is_merging
+
+
+def _count_changes(summary: commits.Summary) -> str:
+    files = len(summary.changes)
+    return "1 file changed" if files == 1 else f"{files} files changed"
 
 
 def _screen(
@@ -94,12 +102,12 @@ async def _commit(
     services: Services,
     report: Report,
 ) -> None:
-    files = len(summary.changes)
-    report("changes_detected", "1 file changed" if files == 1 else f"{files} files changed")
     message = await _message(request, summary, repository, services, report)
-    report("committing", message.partition("\n")[0])
+    report("committing", "Committing the changes")
     author = _author(request, services)
-    report("committed", await asyncio.to_thread(commits.create, repository, summary.tree, message, author))
+    commit = await asyncio.to_thread(commits.create, repository, summary.tree, message, author)
+    subject = message.partition("\n")[0]
+    report("committed", f"Committed {commit[:_SHORT]}: {subject}", commit_hash=commit)
 
 
 async def _message(

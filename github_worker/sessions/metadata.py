@@ -192,7 +192,7 @@ async def download_metadata(store: Store, session_id: str, limits: Limits, repor
     def download() -> Metadata | None:
         return retry(lambda: _download(store, session_id, limits, received), DownloadInterrupted)
 
-    return await report.transfer(asyncio.to_thread(download), "Downloading the session", received)
+    return await report.transfer(asyncio.to_thread(download), received)
 
 
 class DownloadInterrupted(StorageUnavailable):

@@ -138,7 +138,7 @@ class Sessions:
         report("downloading_session", "Downloading the session")
         received = ByteCount()
         loading = asyncio.to_thread(self.load, request.session_id, received)
-        session = await report.transfer(loading, "Downloading the session", received)
+        session = await report.transfer(loading, received)
         if session.is_new and not may_be_new:
             raise SessionNotFound(f"There is no session {session.id}")
         if (answer := _answer(request, session, kind)) is not None:
@@ -239,8 +239,7 @@ class Transaction(Generic[AnyResult]):
         while True:
             self._upload.release_all()
             try:
-                sent = self._upload.sent
-                return await self._report.transfer(self._upload.task, "Saving the session", sent)
+                return await self._report.transfer(self._upload.task, self._upload.sent)
             except SessionChanged:
                 conflicts += 1
                 if conflicts == _VERSIONS:

@@ -107,13 +107,14 @@ async def _fetch(
     def count() -> None:
         transfer = repository.remote.transfer
         # none of none would be all of it, and comes before the server has counted
-        report.count("Receiving objects", transfer.received, transfer.total or None, transfer.bytes)
+        report.count(transfer.received, transfer.total or None, transfer.bytes)
 
     fetching = asyncio.to_thread(
         fetch, repository, choice, depth=request.depth, all_branches=request.all_branches
     )
     await watch(fetching, count)
-    count()
+    transfer = repository.remote.transfer
+    report.count_last(transfer.received, transfer.bytes)
 
 
 async def _update(

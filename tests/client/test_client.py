@@ -27,11 +27,20 @@ from github_worker_client import (
     Secret,
     SessionInitialised,
     SessionNamed,
+    Transferred,
     Unauthorized,
     UnexpectedAnswer,
     WorkerUnavailable,
 )
-from github_worker_client.testing import StandInWorker, completes, fails, hangs, progress, refuses
+from github_worker_client.testing import (
+    StandInWorker,
+    completes,
+    fails,
+    hangs,
+    progress,
+    refuses,
+    transferred,
+)
 from tests.client.conftest import Connect
 
 URL = "https://github.com/owner/repo"
@@ -190,13 +199,15 @@ async def test_an_error_of_on_event_reaches_the_caller(connect: Connect) -> None
 
 async def test_a_stream_can_be_iterated(stand_in: StandInWorker, connect: Connect) -> None:
     """Typed events come one by one, an error as the last of them."""
-    stand_in.play(fails("push_rejected", "no", progress("pushing", percent=50)))
+    stand_in.play(fails("push_rejected", "no", progress("pushing"), transferred("cloning", 1, 2)))
     request = CommitAndPush(session_id="s1", access_token=Secret(TOKEN))
     events = [event async for event in connect().stream(request)]
     assert isinstance(events[0], Progress)
-    assert (events[0].stage, events[0].percent) == ("pushing", 50)
-    assert isinstance(events[1], Failed)
-    assert events[1].code == "push_rejected"
+    assert events[0].stage == "pushing"
+    assert isinstance(events[1], Transferred)
+    assert (events[1].stage, events[1].percent) == ("cloning", 50)
+    assert isinstance(events[2], Failed)
+    assert events[2].code == "push_rejected"
 
 
 async def test_a_stream_can_be_left(stand_in: StandInWorker, connect: Connect) -> None:

@@ -9,7 +9,15 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from github_worker.contract import AnyEvent, Completed, Failed, Progress, decode_event, encode_event
+from github_worker.contract import (
+    AnyEvent,
+    Completed,
+    Failed,
+    Progress,
+    Transferred,
+    decode_event,
+    encode_event,
+)
 
 integers = st.integers(-(2**63), 2**63 - 1)
 json_values = st.recursive(
@@ -19,10 +27,13 @@ json_values = st.recursive(
 )
 names = st.sampled_from(["type", "data", "source", "timestamp", "timings", "error"]) | st.text()
 objects = st.dictionaries(names, json_values, max_size=5)
-progress = st.builds(Progress, stage=st.text(), message=st.text(), percent=st.none() | integers)
+progress = st.builds(Progress, stage=st.text(), message=st.text(), commit_hash=st.none() | st.text())
+transferred = st.builds(
+    Transferred, stage=st.text(), received=integers, percent=st.none() | integers, bytes=integers
+)
 completed = st.builds(Completed, data=objects, timings=st.dictionaries(st.text(), integers))
 failed = st.builds(Failed, error=st.text(), code=st.text(), data=st.none() | objects)
-events = progress | completed | failed
+events = progress | transferred | completed | failed
 
 
 @st.composite

@@ -68,6 +68,11 @@ class JobRunner:
         """The stages of the last job, each once, in the order in which they began."""
         return list(dict.fromkeys(event.stage for event in self.events if isinstance(event, Progress)))
 
+    @property
+    def messages(self) -> list[str]:
+        """What a person is told of the last job's progress."""
+        return [event.message for event in self.events if isinstance(event, Progress)]
+
     def _request(self, kind: type[Request], **fields: Any) -> Request:
         return kind(**{"session_id": SESSION, "access_token": Secret(self.token), **fields})
 

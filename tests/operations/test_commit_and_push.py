@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from github_worker.contract import Author, Warned
+from github_worker.contract import Author, Progress, Warned
 from github_worker.errors import HostNotAllowed, UnsupportedRepository
 from tests.conftest import READ_TOKEN
 from tests.operations.conftest import SESSION, JobRunner
@@ -94,12 +94,25 @@ async def test_the_stages_come_in_order(runner: JobRunner, sessions: SessionFold
     ]
 
 
+async def test_a_new_commit_is_told_by_its_short_id_and_subject(
+    runner: JobRunner, sessions: SessionFolder, branch: str
+) -> None:
+    """A person reads it, and a program finds the whole id beside it."""
+    sessions.edit(SESSION, {"new.txt": "new\n"})
+    result = await runner.commit(message="Add it\n\nBecause.")
+    [told] = [event for event in runner.events if isinstance(event, Progress) and event.commit_hash]
+    assert (told.stage, told.commit_hash) == ("committed", result.commit_hash)
+    assert told.message == f"Committed {result.commit_hash[:7]}: Add it"
+
+
 async def test_nothing_to_do_is_skipped(runner: JobRunner, sessions: SessionFolder, branch: str) -> None:
-    """The answer says why, and the session is not even saved."""
+    """The answer says why, a person is told that there was nothing, and the session is not even saved."""
     before = sessions.get(SESSION).data
     result = await runner.commit()
     assert result.skipped
-    assert result.reason
+    assert result.reason == "There was nothing to commit, and everything is pushed"
+    assert runner.stages == ["downloading_session", "analyzing", "changes_detected"]
+    assert runner.messages[-1] == "There is nothing to commit"
     assert sessions.get(SESSION).data == before
 
 

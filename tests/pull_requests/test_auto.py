@@ -72,12 +72,13 @@ async def test_a_conflict_with_the_base_merges_nothing(github: GitHub, jobs: Job
     assert raised.value.data["step"] == "pr_created"
 
 
-async def test_each_poll_of_an_undecided_pull_request_is_told(github: GitHub, jobs: Jobs) -> None:
-    """`mergeable` is null at first: it is asked for until GitHub knows."""
+async def test_an_undecided_pull_request_is_asked_for_and_told_once(github: GitHub, jobs: Jobs) -> None:
+    """`mergeable` is null at first: it is asked for until GitHub knows, and a person reads one line of it."""
     github.repository.mergeable_after = 3
     await jobs.run(AutoPullRequest, branch="topic", base="main")
     polls = [e for e in jobs.events if isinstance(e, Progress) and e.stage == "waiting_mergeable"]
-    assert len(polls) == 4
+    assert len(polls) == 1
+    assert github.count("GET", "/pulls/1") >= 4
 
 
 async def test_a_head_that_github_has_not_seen_yet_is_waited_for(github: GitHub, jobs: Jobs) -> None:
@@ -107,9 +108,7 @@ async def test_required_checks_are_waited_for(github: GitHub, jobs: Jobs) -> Non
     github.repository.statuses = {"legacy": ["pending", "success"], "coverage": ["failure"]}
     done = await jobs.run(AutoPullRequest, branch="topic", base="main", waitForChecks=True)
     assert done.merge_pr.merged
-    messages = [e.message for e in jobs.events if isinstance(e, Progress) and e.stage == "waiting_mergeable"]
-    assert "#1 waits for checks: build, legacy" in messages
-    assert "#1 waits for checks: build" in messages
+    assert github.count("GET", "/check-runs") == 3
 
 
 async def test_checks_that_run_are_waited_for_where_none_is_required(github: GitHub, jobs: Jobs) -> None:
@@ -209,7 +208,8 @@ async def test_a_commit_during_the_merge_is_waited_for_again(github: GitHub, job
     github.faults.add(push, "PUT ")
     done = await jobs.run(AutoPullRequest, branch="topic", base="main")
     assert done.step == "branch_deleted"
-    assert jobs.stages.count("waiting_mergeable") == 2
+    assert jobs.stages.count("waiting_mergeable") == 1
+    assert github.count("PUT", "/merge") == 2
     assert "src/more.ts" in github.repository.commits[github.repository.branches["main"]].tree
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from github_worker.archive.limits import Limits
-from github_worker.contract import AutoPullRequest, CreatePullRequest, Progress, decode_request
+from github_worker.contract import AutoPullRequest, CreatePullRequest, Transferred, decode_request
 from github_worker.errors import HostNotAllowed, JobError, SessionCorrupt, SessionTooLarge, StorageUnavailable
 from github_worker.progress import Report
 from github_worker.services import Services
@@ -69,9 +69,9 @@ async def test_a_large_session_is_downloaded_as_far_as_its_metadata(
         f"GET /api/storage-worker/sessions/{_DOWNLOAD}"
     ]
     assert remote_jobs.stages[0] == "downloading_session"
-    counts = [event for event in remote_jobs.events if isinstance(event, Progress) and event.percent]
+    counts = [event for event in remote_jobs.events if isinstance(event, Transferred)]
     assert counts[-1].percent == 100
-    assert 0 < (counts[-1].bytes or 0) <= _MIB
+    assert 0 < counts[-1].bytes <= _MIB
 
 
 async def test_a_large_session_whose_metadata_comes_last_is_downloaded_whole(

@@ -24,6 +24,7 @@ from github_worker_client.testing.script import (
     progress,
     refuses,
     shutting_down,
+    transferred,
 )
 from github_worker_client.testing.stand_in import RecordedRequest, StandInWorker
 
@@ -45,4 +46,5 @@ __all__ = [
     "progress",
     "refuses",
     "shutting_down",
+    "transferred",
 ]

@@ -22,6 +22,7 @@ from github_worker.contract import (
     CreatePullRequest,
     InitSession,
     MergePullRequest,
+    Progress,
     PullRequestFinished,
     PullRequestLink,
     PullRequestMerged,
@@ -33,9 +34,10 @@ from github_worker.contract import (
     SessionNamed,
     Stage,
 )
-from github_worker_client.testing.script import Stream, completed, progress
+from github_worker_client.testing.script import Stream, completed, transferred
 
 _CLONING: tuple[Stage, ...] = ("downloading_session", "new_session", "cloning", "cloned")
+_TRANSFERS: frozenset[Stage] = frozenset({"downloading_session", "cloning", "uploading"})
 _NAMING: tuple[Stage, ...] = ("generating_name", "name_generated")
 _BRANCHING: tuple[Stage, ...] = ("creating_branch", "pushing")
 STAGES: Mapping[str, tuple[Stage, ...]] = {
@@ -73,7 +75,14 @@ def plausible(request: Request) -> Stream:
     stages = STAGES[request.operation]
     result = _result(request)
     done = completed(result, dict.fromkeys(stages, 1))
-    return Stream((*map(progress, stages), *_announcements(result), done))
+    told = [event for stage in stages for event in _tell(stage, result)]
+    return Stream((*told, *_announcements(result), done))
+
+
+def _tell(stage: Stage, result: Result) -> list[AnyEvent]:
+    commit = result.commit_hash if isinstance(result, Committed) and stage == "committed" else None
+    counts = [transferred(stage)] if stage in _TRANSFERS else []
+    return [Progress(stage=stage, message=stage, commit_hash=commit), *counts]
 
 
 def _result(request: Request) -> Result:

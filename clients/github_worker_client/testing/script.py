@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from github_worker.contract import AnyEvent, Completed, Failed, Progress, Result, Stage
+from github_worker.contract import AnyEvent, Completed, Failed, Progress, Result, Stage, Transferred
 
 
 class Stream(Struct, frozen=True):
@@ -34,9 +34,15 @@ class Dropped(Struct, frozen=True):
 Answer = Stream | Refusal | Dropped
 
 
-def progress(stage: Stage, message: str = "", *, percent: int | None = None) -> Progress:
-    """Make an event of progress; `message` is the stage's name and `percent` left out by default."""
-    return Progress(stage=stage, message=message or stage, percent=percent)
+def progress(stage: Stage, message: str = "") -> Progress:
+    """Make an event of progress; `message` is the stage's name by default."""
+    return Progress(stage=stage, message=message or stage)
+
+
+def transferred(stage: Stage, received: int = 1, total: int | None = 1) -> Transferred:
+    """Make a count of bytes; by default it is the last one of its stage."""
+    percent = None if total is None else received * 100 // max(total, 1)
+    return Transferred(stage=stage, received=received, total=total, percent=percent, bytes=received)
 
 
 def completed(result: Result, timings: Mapping[str, int] | None = None) -> Completed:
