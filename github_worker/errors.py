@@ -63,7 +63,7 @@ class RequestTimeout(Refusal):
 
 
 class PayloadTooLarge(Refusal):
-    """The body is larger than 1 MiB."""
+    """The body is larger than 10 MiB."""
 
     code, status = "payload_too_large", 413
 

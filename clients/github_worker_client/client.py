@@ -179,7 +179,8 @@ class GitHubWorker:
         """Start a branch in the session that is named after the user's request, and push it.
 
         - `session_id`: a session that holds a repository.
-        - `user_request`: the user's words for the work, 1 to 100,000 characters.
+        - `user_request`: the user's words for the work, as many as there are; a model sees the first
+          20,000 characters.
         - `base_branch`: the branch to start at.
         - `repo_url`: the repository that the session must hold; any by default.
         """

@@ -110,7 +110,7 @@ class NotFound(Refused):
 
 
 class PayloadTooLarge(Refused):
-    """The request is over the worker's limit of 1 MiB."""
+    """The request is over the worker's limit of 10 MiB."""
 
     code = "payload_too_large"
 

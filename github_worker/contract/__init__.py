@@ -4,6 +4,7 @@ Field names are camelCase on the wire. `Request.operation` is the endpoint's pat
 `Request.result` the struct that its `completed` event carries.
 """
 
+from github_worker.contract.body import MAX_BODY_BYTES, AnyRequest, explain
 from github_worker.contract.events import (
     SOURCE,
     AnyEvent,
@@ -72,9 +73,7 @@ from github_worker.contract.results import (
     WorkerStatus,
 )
 from github_worker.contract.wire import (
-    MAX_BODY_BYTES,
     REQUESTS,
-    AnyRequest,
     convert,
     decode,
     decode_event,
@@ -148,6 +147,7 @@ __all__ = [
     "decode_request",
     "encode_event",
     "encode_request",
+    "explain",
     "is_branch_name",
     "is_line",
     "origin_of",

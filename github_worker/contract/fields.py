@@ -22,13 +22,28 @@ _BRANCH = (
     r"^(?![-./])(?!refs/)(?!HEAD$)(?!@$)(?!.*(?:\.\.|//|@\{|/\.|\.lock/))"
     r"[^\x00-\x20\x7f~^:?*\[\\]{1,244}$(?!\n)(?<![./])(?<!\.lock)"
 )
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9-]{0,99}$(?!\n)"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)"
 _REPOSITORY_NAME = rf"^(?!\.{{1,2}}$)(?!{_DOT_GIT})[A-Za-z0-9._-]{{1,100}}$(?!\n)"
 _REQUEST_ID = r"^[\x21-\x7e]{1,128}$(?!\n)"
 VISIBLE_ASCII = r"^[\x21-\x7e]+$(?!\n)"
-_PRINTABLE = r"^[^\x00-\x1f\x7f]{1,256}$(?!\n)"
+_MAX_TITLE = 256
+_SEEN_OF_TITLE = 4096  # characters
+_USER_ID = r"""^(?=[^\n]*[^\x00-\x20\x7f<>,:;"'\\])[^\x00-\x1f\x7f]{1,256}$(?!\n)"""
 # One character at least that git leaves of a name: it takes spaces and these from its ends
 _ONE_LINE = r"""^(?=[^\n]*[^\x00-\x20\x7f<>,:;"'\\])[^\x00-\x1f\x7f<>]{1,256}$(?!\n)"""
+# What each of them takes, for whoever sent something else.
+IN_WORDS = {
+    _SESSION_ID: "must be 1 to 128 letters, digits, dots, hyphens and underscores, begin with a letter or a "
+    "digit, and have no two dots in a row",
+    _REQUEST_ID: "must be 1 to 128 visible ASCII characters without spaces",
+    _DIRECTORY: "must be the name of a folder, and not `.`, `..` or `.git`",
+    _NAME: "must be 1 to 100 letters, digits, hyphens and underscores, and begin with a letter or a digit",
+    _REPOSITORY_NAME: "must be 1 to 100 letters, digits, dots, hyphens and underscores, and not `.`, `..` or "
+    "`.git`",
+    _BRANCH: "must be a branch name that git takes, without `refs/heads/`, such as feature/dark-mode",
+    _USER_ID: "must be one line of 1 to 256 characters, and have something to read",
+    _ONE_LINE: "must be one line of 1 to 256 characters, without < and >, of which git leaves something",
+}
 # Not by urlsplit, which drops tabs and line breaks: what is checked must be what was sent.
 _PLACE = r"([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9._-]+)/?"
 _HTTP_URL = rf"([Hh][Tt][Tt][Pp][Ss]?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{{1,5}}))?/{_PLACE}"
@@ -64,8 +79,11 @@ Depth = Annotated[
 ]
 UserRequest = Annotated[
     str,
-    Meta(min_length=1, max_length=100_000),
-    describe("The user's words for the work; the branch is named after them.", "Add a dark mode toggle"),
+    Meta(min_length=1),
+    describe(
+        "The user's words for the work, as many as there are; the branch is named after the first of them.",
+        "Add a dark mode toggle",
+    ),
 ]
 # Shown, not enforced: `RepositoryUrl.parse` is, and says what is wrong in words.
 AnyRepositoryUrl = Annotated[
@@ -80,8 +98,16 @@ Token = Annotated[Secret, describe("The token for the git server and the forge."
 # They have no sentence of their own: what they are for depends on the request.
 Branch = Annotated[str, Meta(pattern=_BRANCH)]
 Text = Annotated[str, Meta(min_length=1, max_length=100_000)]
+UserId = Annotated[str, Meta(pattern=_USER_ID)]
 Line = Annotated[str, Meta(pattern=_ONE_LINE)]
-Title = Annotated[str, Meta(pattern=_PRINTABLE)]
+# No pattern of its own: `one_line` makes it of what is given.
+Title = str
+
+
+def one_line(text: str) -> str | None:
+    """Make a title of a text: one line of at most 256 characters; None where there is nothing to read."""
+    words = " ".join(re.sub(r"[\x00-\x1f\x7f]+", " ", text[:_SEEN_OF_TITLE]).split())
+    return (words if len(words) <= _MAX_TITLE else words[: _MAX_TITLE - 1].rstrip() + "…") or None
 
 
 def is_line(text: str) -> bool:

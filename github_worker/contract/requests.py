@@ -22,8 +22,10 @@ from github_worker.contract.fields import (
     Text,
     Title,
     Token,
+    UserId,
     UserRequest,
     describe,
+    one_line,
 )
 from github_worker.contract.results import (
     BranchCreated,
@@ -114,7 +116,8 @@ class CommitAndPush(Request, frozen=True, kw_only=True):
     claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
     user_id: Annotated[
-        Line | None, describe("The user who asks; the commit says so in `Committed-by:`.", "user-17")
+        UserId | None,
+        describe("The user who asks; the commit says so in `Committed-by:`.", "Ada <ada@example.com>"),
     ] = None
     author: Annotated[
         Author | None,
@@ -169,6 +172,7 @@ class CreatePullRequest(Request, frozen=True, kw_only=True):
     access_token: Token = msgspec.field(name="githubAccessToken")
 
     def __post_init__(self) -> None:
+        _make_one_line(self, "title")
         _check_place(self.session_id, owner=self.owner, repo=self.repo, head=self.head)
 
 
@@ -190,6 +194,9 @@ class MergePullRequest(Request, frozen=True, kw_only=True):
         Text | None, describe("The merge commit's other lines; the forge's own unless given.", "Closes #7.")
     ] = None
     access_token: Token = msgspec.field(name="githubAccessToken")
+
+    def __post_init__(self) -> None:
+        _make_one_line(self, "commit_title")
 
 
 class AutoPullRequest(Request, frozen=True, kw_only=True):
@@ -215,7 +222,15 @@ class AutoPullRequest(Request, frozen=True, kw_only=True):
     access_token: Token = msgspec.field(name="githubAccessToken")
 
     def __post_init__(self) -> None:
+        _make_one_line(self, "title")
         _check_place(self.session_id, owner=self.owner, repo=self.repo, branch=self.branch)
+
+
+def _make_one_line(request: Request, name: str) -> None:
+    """Make a request's title one line of at most 256 characters; one without a word is absent."""
+    title: str | None = getattr(request, name)
+    if title is not None:
+        msgspec.structs.force_setattr(request, name, one_line(title))
 
 
 def _check_url(text: str) -> None:
@@ -229,6 +244,6 @@ def _check_place(session_id: str | None, **named: str | None) -> None:
     given = [name for name, value in named.items() if value is not None]
     missing = [name for name in named if name not in given]
     if session_id is None and missing:
-        raise ValueError(f"Object missing required field `{missing[0]}` (or `sessionId` in its place)")
+        raise ValueError(f"`{missing[0]}` is missing (or `sessionId` in its place)")
     if session_id is not None and given:
         raise ValueError(f"`{given[0]}` and `sessionId` are two ways to say one thing: give one of them")

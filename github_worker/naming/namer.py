@@ -55,7 +55,7 @@ class Namer:
                 await self._ask(partial(prompts.compose_session, user_request), credentials)
             )
         except NoAnswer as reason:
-            return SessionName(*fallback.name_session(prompts.clean(user_request)), str(reason))
+            return SessionName(*fallback.name_session(prompts.clean_request(user_request)), str(reason))
         return SessionName(title, slug, None)
 
     async def describe_commit(

@@ -12,7 +12,8 @@ from github_worker.contract import Change
 from github_worker.credentials import mask
 from github_worker.redaction import scrub
 
-_MAX_REQUEST = 8_000
+_MAX_REQUEST = 20_000  # characters
+_MARGIN = 4_000  # beyond them, so that a secret at the end is seen whole
 _MAX_FILES = 150
 _MAX_SUBJECTS = 10
 _MAX_MESSAGES = 50
@@ -102,7 +103,7 @@ class Prompt(Struct, frozen=True):
 
 def compose_session(request: str) -> Prompt:
     """Ask for a session's title and slug."""
-    content = _tag("request", clean(request)[:_MAX_REQUEST])
+    content = _tag("request", clean_request(request))
     return Prompt(_SESSION + _DATA, content, ("title", "slug"), max_tokens=200)
 
 
@@ -131,6 +132,11 @@ def compose_pull_request(context: PullRequestContext) -> Prompt:
         )
     )
     return Prompt(_PULL_REQUEST + _DATA, content, ("title", "body"), max_tokens=1_200)
+
+
+def clean_request(request: str) -> str:
+    """Mask the secrets of a user's request, of whose length there is no end, and keep its beginning."""
+    return clean(request[: _MAX_REQUEST + _MARGIN])[:_MAX_REQUEST]
 
 
 def clean(text: str) -> str:

@@ -20,7 +20,7 @@ from github_worker.archive.gzip import inflate
 from github_worker.archive.limits import Limits, Tally
 from github_worker.archive.tar import Member
 from github_worker.archive.unpack import TarReader
-from github_worker.contract import Directory, RepositoryUrl, Request, rfc3339
+from github_worker.contract import Directory, RepositoryUrl, Request, explain, rfc3339
 from github_worker.errors import SessionCorrupt, SessionNotFound, SessionTooLarge, StorageUnavailable
 from github_worker.progress import ByteCount, Report
 from github_worker.retry import retry
@@ -262,7 +262,7 @@ def _decode(fields: dict[str, Any]) -> _KnownFields:
     try:
         return msgspec.convert(fields, _KnownFields)
     except msgspec.ValidationError as error:
-        raise SessionCorrupt(f"{PATH}: {error}") from None
+        raise SessionCorrupt(f"{PATH}: {explain('', error)}") from None
 
 
 def _digest(text: str) -> str:

@@ -47,7 +47,8 @@ from github_worker.settings import Settings
 # Seconds. The least that the header can say: another replica is probably idle, and a worker that ends is
 # replaced at once, while nobody can tell how long a job takes. A client's pauses grow by themselves.
 _RETRY_AFTER = 1
-_MAX_BODIES_BYTES = 4 * MAX_BODY_BYTES  # that are in memory at once, before a job is admitted
+_MAX_BODIES_BYTES = 3 * MAX_BODY_BYTES  # that are in memory at once, before a job is admitted
+_TOO_LARGE = f"The body has more than {MAX_BODY_BYTES:,} bytes"
 _MOST_SAID = 500  # characters of what is wrong with a body, which may have chosen them
 _GETS = ("/health", "/status", "/openapi.json")
 _ENDPOINTS = ", ".join([f"POST /{operation}" for operation in REQUESTS] + [f"GET {path}" for path in _GETS])
@@ -181,11 +182,11 @@ class Bodies:
         self._seconds = seconds
         self._bytes = 0
 
-    async def read(self, request: Request) -> bytes:
+    async def read(self, request: Request) -> bytearray:
         """Read a body; raise PayloadTooLarge, RequestTimeout, or Busy where others leave it no room."""
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-            raise PayloadTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
+            raise PayloadTooLarge(_TOO_LARGE)
         body = bytearray()
         try:
             async with asyncio.timeout(self._seconds):
@@ -195,18 +196,18 @@ class Bodies:
             raise RequestTimeout(f"the body did not arrive within {self._seconds:g} seconds") from None
         finally:
             self._bytes -= len(body)
-        return bytes(body)
+        return body
 
     def _add(self, chunk: bytes, body: bytearray) -> None:
         body += chunk
         self._bytes += len(chunk)
         if len(body) > MAX_BODY_BYTES:
-            raise PayloadTooLarge(f"the body is over {MAX_BODY_BYTES} bytes")
+            raise PayloadTooLarge(_TOO_LARGE)
         if self._bytes > _MAX_BODIES_BYTES:
             raise Busy("this worker has as many requests to read as it can hold")
 
 
-def decode(kind: type[contract.Request], body: bytes, settings: Settings) -> contract.Request:
+def decode(kind: type[contract.Request], body: bytearray, settings: Settings) -> contract.Request:
     """Decode a body whose repository is on an allowed host; raise InvalidRequest naming the field."""
     try:
         job = decode_request(kind, body)

@@ -116,7 +116,7 @@ def _schemas() -> Json:
     for schema in schemas.values():
         schema["properties"] = {name: _lift(field) for name, field in schema["properties"].items()}
     for kind in REQUESTS.values():
-        schemas[kind.__name__] = _with_both_names(schemas[kind.__name__])
+        schemas[kind.__name__] = _with_both_names(_forgiving(schemas[kind.__name__]))
     schemas["Failed"]["properties"]["code"]["enum"] = list(job_errors())
     return schemas
 
@@ -126,6 +126,21 @@ def _lift(field: Json) -> Json:
     if "description" in field:
         return field
     return {name: field["anyOf"][0].pop(name) for name in ("description", "examples")} | field
+
+
+def _forgiving(schema: Json) -> Json:
+    """Let an optional field be empty, which is to leave it out."""
+    fields = {
+        name: field if name in schema["required"] else _or_empty(field)
+        for name, field in schema["properties"].items()
+    }
+    return schema | {"properties": fields}
+
+
+def _or_empty(field: Json) -> Json:
+    kept = {name: field.pop(name) for name in ("description", "examples", "default") if name in field}
+    kinds = [kind for kind in field.get("anyOf", [field]) if kind != {"type": "null"}]
+    return kept | {"anyOf": [*kinds, {"const": ""}, {"type": "null"}]}
 
 
 def _with_both_names(schema: Json) -> Json:

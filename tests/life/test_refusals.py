@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -27,7 +28,6 @@ VALID: dict[str, dict[str, Any]] = {
 }
 NOT_A_BRANCH: tuple[Any, ...] = ("", "a..b", "-a", "a b", "a.lock", "refs/heads/a", "a\n", 1, [])
 NOTHING = (" ", ";,", "'")  # which git would leave nothing of
-NOT_A_LINE = ("", "a\nb", "<a>", 1, *NOTHING)
 WRONG: dict[str, tuple[Any, ...]] = {
     "sessionId": ("", "..", "a..b", "/a", "a/b", "-a", "a" * 129, "a\n", 1, None, {}),
     "repoUrl": (
@@ -58,9 +58,9 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "onSecret": ("ask", True),
     "draft": ("true", 1),
     "waitForChecks": ("true", 1),
-    "userRequest": ("", 1, "x" * 100_001),
+    "userRequest": ("", 1),
     "message": ("", 1),
-    "userId": NOT_A_LINE,
+    "userId": ("", "a\nb", "a" * 257, 1, *NOTHING),
     "author": (
         *("me", {"name": "a"}, {"name": "a", "email": "b\n"}, {"name": "a", "email": "b", "x": 1}),
         *({"name": "a", "email": "b", place: wrong} for place in ("name", "email") for wrong in NOTHING),
@@ -69,9 +69,9 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "repo": ("", "a/b", "..", 1),
     "pullNumber": (0, -1, "1", 1.5),
     "mergeMethod": ("octopus", 1),
-    "title": ("", "a\nb", 1),
+    "title": (1, ["a"]),
     "body": (1, "x" * 65_537),
-    "commitTitle": ("", "a\nb", 1),
+    "commitTitle": (1, ["a"]),
     "commitMessage": ("", 1),
     "requestId": ("", "a b", "a" * 129, "é", 1),
 }
@@ -86,6 +86,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "merge-pull-request": (*PLACE, "pullNumber", "mergeMethod", "commitTitle", "commitMessage", *TOKEN),
     "auto-pull-request": (*PLACE, "branch", "base", "title", "body", "waitForChecks", *NAMED),
 }
+
+
+# Of a library's complaint, which is no sentence: its types, its paths, and any pattern.
+PROGRAMMERS_WORDS = re.compile(r"`(?:str|int|bool|object|array|null)\b|\$|regex|\^|\(\?|\\|Expected")
 
 
 @pytest.fixture(autouse=True)
@@ -115,10 +119,11 @@ def test_a_missing_field_is_named(client: httpx.Client, operation: str, field: s
 def test_every_wrong_value_of_a_field_is_refused_by_its_name(
     client: httpx.Client, operation: str, field: str
 ) -> None:
-    """A field that has a wrong type or value is named, whatever the value."""
-    for wrong in WRONG[field]:
+    """A field that has a wrong type or value is named, whatever the value; an optional one may be empty."""
+    for wrong in WRONG[field][WRONG[field][0] == "" and field not in VALID[operation] :]:
         response = client.post(f"/{operation}", json=VALID[operation] | {field: wrong})
         assert_refused(response, 400, "invalid_request", field)
+        assert not PROGRAMMERS_WORDS.search(response.json()["message"])
 
 
 @pytest.mark.parametrize("operation", VALID)
@@ -183,20 +188,20 @@ def test_a_wrong_method_says_which_is_right(client: httpx.Client) -> None:
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read(idle: Worker) -> None:
-    """A Content-Length over 1 MiB is refused before a byte of the body has come."""
-    with knock(idle, b"Content-Length: 1048577") as connection:
+    """A Content-Length over 10 MiB is refused before a byte of the body has come."""
+    with knock(idle, b"Content-Length: 10485761") as connection:
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_body_in_chunks_that_grows_too_large_is_refused(client: httpx.Client) -> None:
-    """A body of unknown length is read up to 1 MiB."""
-    chunks = (b" " * 65536 for _ in range(17))
-    assert_refused(client.post("/commit-and-push", content=chunks), 413, "payload_too_large", "1048576")
+    """A body of unknown length is read up to 10 MiB."""
+    chunks = (b" " * 65536 for _ in range(161))
+    assert_refused(client.post("/commit-and-push", content=chunks), 413, "payload_too_large", "10,485,760")
 
 
-def test_a_body_of_one_mebibyte_is_read(client: httpx.Client) -> None:
+def test_a_body_of_ten_mebibytes_is_read(client: httpx.Client) -> None:
     """The limit itself is allowed."""
-    response = client.post("/commit-and-push", content=b"{}".ljust(1024 * 1024))
+    response = client.post("/commit-and-push", content=b"{}".ljust(10 * 1024 * 1024))
     assert_refused(response, 400, "invalid_request", "sessionId")
 
 
