@@ -146,7 +146,7 @@ class GitHubWorker:
         - `repo_url`: `https://host/owner/repo` or `git@host:owner/repo`, without credentials.
         - `branch`: the branch to clone; the remote's default by default, and if the remote has no such
           branch.
-        - `directory`: the folder to clone into, one path segment; the repository's name by default.
+        - `directory`: the folder to clone into, such as `apps/web`; the repository's name by default.
         - `access_token`: may be left out for a public repository.
         - `depth`: how many commits of history; all of them by default.
         - `all_branches`: whether to clone every branch; only the one by default.

@@ -107,7 +107,9 @@ class _Packer:
             names = sorted(os.listdir(self._tree + b"/" + REPOSITORIES))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        paths = (b"%b/%b/.git" % (REPOSITORIES, name) for name in names)
+        paths = [b"%b/%b/.git" % (REPOSITORIES, name) for name in names]
+        if self._inventory.repository:
+            paths.append(self._inventory.repository + b"/.git")
         return [path for path in paths if self._kind_in_tree(path) is Kind.FOLDER]
 
     def _pack_path(self, root: bytes, path: bytes) -> Iterator[bytes]:
@@ -173,7 +175,7 @@ class _Packer:
     def _belongs(self, root: bytes, path: bytes, kind: Kind) -> bool:
         """Tell whether the archive takes `path` from this root: what the tree may hold wins."""
         if root == self._tree:
-            return in_tree(path, kind)
+            return in_tree(path, kind, self._inventory.repository)
         there = self._kind_in_tree(path)
         if kind is not Kind.FOLDER:
             return there is None
@@ -188,7 +190,8 @@ class _Packer:
             kind = _kind_of(os.lstat(self._tree + b"/" + path))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return kind if kind is not None and in_tree(path, kind) else None
+        is_there = kind is not None and in_tree(path, kind, self._inventory.repository)
+        return kind if is_there else None
 
     def _has_room(self, path: bytes) -> bool:
         """Tell whether nothing in the tree stands at `path`, and only folders above it."""

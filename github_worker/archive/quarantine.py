@@ -28,6 +28,7 @@ REPOSITORIES = b"workspace/workspace"
 # `.git` in the spellings that git protects (`git~1`, `.GIT`, `.git. `, `.git::$INDEX_ALLOCATION`)
 _DOT_GIT = re.compile(rb"(?i)(?:^|/)(?:\.git|git~1)[. ]*(?::[^/]*)?(?=/|\Z)")
 _REPOSITORY = re.compile(rb"workspace/workspace/[^/]+/\.git(?:/(.*))?", re.DOTALL)
+_DEEPER = re.compile(rb"/\.git(?:/(.*))?", re.DOTALL)
 # What the worker itself opens must not be a link.
 _OPENED = re.compile(rb"workspace(?:/\.session-metadata\.json|/workspace(?:/[^/]+)?)?")
 _FOLDERS = re.compile(rb"(?:refs|logs)(?:/.+)?|info|objects(?:/(?:[0-9a-f]{2}|pack))?", re.DOTALL)
@@ -50,11 +51,11 @@ class Kind(Enum):
     LINK = auto()
 
 
-def in_tree(path: bytes, kind: Kind) -> bool:
-    """Tell whether libgit2 may see a path of this kind."""
+def in_tree(path: bytes, kind: Kind, repository: bytes = b"") -> bool:
+    """Tell whether libgit2 may see a path of this kind; `repository` is one that lies deeper than others."""
     if b"git" not in path.lower() or not (dot_gits := _DOT_GIT.findall(path)):
         return kind is not Kind.LINK or not _OPENED.fullmatch(path)
-    match = _REPOSITORY.fullmatch(path)
+    match = _match_repository(path, repository)
     if match is None or len(dot_gits) > 1:
         return False
     inside: bytes | None = match[1]
@@ -63,19 +64,26 @@ def in_tree(path: bytes, kind: Kind) -> bool:
     return kind is Kind.FILE and inside is not None and _FILES.fullmatch(inside) is not None
 
 
+def _match_repository(path: bytes, repository: bytes) -> re.Match[bytes] | None:
+    """Match a path at or below the `.git` of a session's repository; the group is what is inside of it."""
+    if repository and path.startswith(repository + b"/"):
+        return _DEEPER.fullmatch(path, len(repository))
+    return _REPOSITORY.fullmatch(path)
+
+
 def is_object_file(path: bytes) -> bool:
     """Tell whether a file of the tree is where libgit2 looks for objects."""
     return _find_object(path) is not None
 
 
-def is_loose_object(path: bytes) -> bool:
+def is_loose_object(path: bytes, repository: bytes = b"") -> bool:
     """Tell whether a file of the tree is where libgit2 looks for one object."""
-    found = _find_object(path)
+    found = _find_object(path, repository)
     return found is not None and found[1] is not None
 
 
-def _find_object(path: bytes) -> re.Match[bytes] | None:
-    if b"/.git/objects/" not in path or (match := _REPOSITORY.fullmatch(path)) is None:
+def _find_object(path: bytes, repository: bytes = b"") -> re.Match[bytes] | None:
+    if b"/.git/objects/" not in path or (match := _match_repository(path, repository)) is None:
         return None
     return _OBJECT.fullmatch(match[1])
 
@@ -213,7 +221,8 @@ class Inventory(Struct):
     `prefix` is `./` if names began so; `subsecond` says whether modification times had fractions;
     `quarantined_repositories` are the folders whose `.git` libgit2 does not see: nested repositories, and the
     session's own if its `.git` is a file or a link. `misnamed` are paths that git takes for a `.git` on some
-    system and never adds, such as `.GIT`. `contents` knows the files as they were unpacked.
+    system and never adds, such as `.GIT`. `contents` knows the files as they were unpacked. `repository` is
+    the session's own if it lies deeper than in a folder of the workspace.
     """
 
     owner: Owner = field(default_factory=_process_owner)
@@ -224,6 +233,7 @@ class Inventory(Struct):
     quarantined_repositories: set[bytes] = field(default_factory=set)
     misnamed: set[bytes] = field(default_factory=set)
     contents: Contents = field(default_factory=Contents)
+    repository: bytes = b""
 
 
 class Disk:

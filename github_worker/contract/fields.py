@@ -15,8 +15,9 @@ from github_worker.redaction import Secret
 # `$(?!\n)` is the end of the text, in Python (where `$` also matches before a last newline) and in ECMA.
 _SESSION_ID = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,127}$(?!\n)"
 # `.git` in the spellings that git protects, as no folder beside one
-_DOT_GIT = r"(?:\.[Gg][Ii][Tt]|[Gg][Ii][Tt]~1)[. ]*(?::|$)"
-_DIRECTORY = rf"^(?!\.{{1,2}}$)(?!{_DOT_GIT})[^/\\\x00-\x1f\x7f]{{1,255}}$(?!\n)"
+_DOT_GIT = r"(?:\.[Gg][Ii][Tt]|[Gg][Ii][Tt]~1)[. ]*(?:[:/]|$)"
+_SEGMENT = rf"(?!\.{{1,2}}(?:/|$))(?!{_DOT_GIT})[^/\\\x00-\x1f\x7f]{{1,255}}"
+_DIRECTORY = rf"^{_SEGMENT}(?:/{_SEGMENT}){{0,7}}$(?!\n)"
 # git-check-ref-format(1), without `HEAD` and what begins with `-` or `refs/`
 _BRANCH = (
     r"^(?![-./])(?!refs/)(?!HEAD$)(?!@$)(?!.*(?:\.\.|//|@\{|/\.|\.lock/))"
@@ -36,7 +37,8 @@ IN_WORDS = {
     _SESSION_ID: "must be 1 to 128 letters, digits, dots, hyphens and underscores, begin with a letter or a "
     "digit, and have no two dots in a row",
     _REQUEST_ID: "must be 1 to 128 visible ASCII characters without spaces",
-    _DIRECTORY: "must be the name of a folder, and not `.`, `..` or `.git`",
+    _DIRECTORY: "must be a relative path of at most 8 folders, such as apps/web, none of them `.`, `..` or "
+    "`.git`",
     _NAME: "must be 1 to 100 letters, digits, hyphens and underscores, and begin with a letter or a digit",
     _REPOSITORY_NAME: "must be 1 to 100 letters, digits, dots, hyphens and underscores, and not `.`, `..` or "
     "`.git`",
@@ -66,7 +68,11 @@ RequestId = Annotated[
 Directory = Annotated[
     str,
     Meta(pattern=_DIRECTORY),
-    describe("The folder to clone into, one path segment; the repository's name unless given.", "shop"),
+    describe(
+        "The folder to clone into, a path of at most 8 segments; the repository's name unless given.",
+        "shop",
+        "apps/web",
+    ),
 ]
 Owner = Annotated[str, Meta(pattern=_NAME), describe("The repository's owner on the forge.", "acme")]
 RepositoryName = Annotated[

@@ -20,6 +20,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Struct
 
+from github_worker.archive.adoption import adopt
 from github_worker.archive.limits import Limits
 from github_worker.archive.pack import pack
 from github_worker.archive.quarantine import FolderContents, Folders, Inventory
@@ -95,6 +96,17 @@ class Session:
             partial(inventory.contents.of_folder, os.fsencode(path), os.fsencode(worktree)),
         )
 
+    def adopt(self, cloned_path: str) -> bool:
+        """Let the repository at `cloned_path` be the session's own; False where a link or file is in its way.
+
+        One in a folder of the workspace is that already. Raises SessionCorrupt for an object of it that git
+        cannot read.
+        """
+        path = os.fsencode(WORKSPACE / cloned_path)
+        if "/" not in cloned_path or self.inventory.repository == path:
+            return True
+        return adopt(self.folders, self.inventory, path, self._limits)
+
     def pack(self, before_worktree: Callable[[], None], before_tail: Callable[[], None]) -> Iterator[bytes]:
         """Pack it; the two callables block until those parts are ready."""
         return pack(
@@ -167,7 +179,10 @@ class Sessions:
                 received.size, received.total = 0, download.size
                 chunks = translate_interruption(received.count_chunks(download.chunks))
                 inventory = unpack(chunks, folders, self.limits)
-            return Session(session_id, folders, inventory, self.limits, download.version)
+            session = Session(session_id, folders, inventory, self.limits, download.version)
+            if session.metadata.github is not None:
+                session.adopt(session.metadata.github.cloned_path)
+            return session
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -102,7 +102,9 @@ def find_repository(session: Session) -> SessionRepository | None:
 
 
 def locate(session: Session, cloned_path: str, url: RepositoryUrl) -> SessionRepository:
-    """Return the repository at `cloned_path`, which may be still to be made."""
+    """Return the repository at `cloned_path`, which may be still to be made; raise OtherRepository."""
+    if not session.adopt(cloned_path):
+        raise OtherRepository(f"The session has a link or a file on the way to {cloned_path}")
     folders = session.repository_folders(cloned_path)
     hide(folders.worktree)
     return SessionRepository(session, cloned_path, url, folders)

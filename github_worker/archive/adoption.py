@@ -1,0 +1,90 @@
+"""A repository that lies deeper in a session than others, brought to where libgit2 may see it.
+
+An archive's names do not tell it from a nested repository, so unpacking puts its `.git` into the quarantine;
+which one is the session's own is known from the metadata, when all is unpacked.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from itertools import accumulate, takewhile
+
+from github_worker.archive.limits import Limits, Tally
+from github_worker.archive.loose_object import inspect_file
+from github_worker.archive.quarantine import Folders, Inventory, Kind, in_tree, is_loose_object
+
+
+def adopt(folders: Folders, inventory: Inventory, path: bytes, limits: Limits) -> bool:
+    """Let the repository at `path` be the session's own; return False where links lead to it.
+
+    Of its `.git`, what any session's repository has in the tree is moved there. Raises SessionCorrupt for a
+    loose object that git cannot read.
+    """
+    tree, quarantine = os.fsencode(folders.tree), os.fsencode(folders.quarantine)
+    if not (_is_plain(tree, path) and _is_plain(quarantine, path)):
+        return False
+    inventory.repository = path
+    git = path + b"/.git"
+    if _is_folder(quarantine + b"/" + git):
+        inventory.quarantined_repositories.discard(path)
+        _move(tree, quarantine, git, path, Tally(limits))
+    return True
+
+
+def _is_plain(root: bytes, path: bytes) -> bool:
+    """Tell whether a path leads through folders alone, as far as it is there."""
+    folders = accumulate(path.split(b"/"), lambda parent, name: b"%b/%b" % (parent, name), initial=root)
+    there = takewhile(os.path.lexists, folders)
+    return all(map(_is_folder, there))
+
+
+def _is_folder(path: bytes) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def _move(tree: bytes, quarantine: bytes, folder: bytes, repository: bytes, tally: Tally) -> None:
+    """Move what is allowed in the tree, and see that both folders keep their mode and time."""
+    status = os.stat(quarantine + b"/" + folder)
+    os.makedirs(tree + b"/" + folder, mode=0o700, exist_ok=True)
+    for path, kind in _list(quarantine, folder):
+        if not in_tree(path, kind, repository):
+            continue
+        if kind is Kind.FOLDER:
+            _move(tree, quarantine, path, repository, tally)
+        else:
+            _move_file(quarantine + b"/" + path, tree + b"/" + path, path, repository, tally)
+    for root in (tree, quarantine):
+        os.chmod(root + b"/" + folder, stat.S_IMODE(status.st_mode))
+        os.utime(root + b"/" + folder, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+
+def _move_file(old: bytes, new: bytes, path: bytes, repository: bytes, tally: Tally) -> None:
+    if is_loose_object(path, repository):
+        inspect_file(path, old, tally)
+    status = os.lstat(old)
+    if status.st_nlink > 1:  # what is written in place must not change what has another name
+        os.rename(old, new)
+        _separate(new, status)
+    else:
+        os.rename(old, new)
+
+
+def _separate(file: bytes, status: os.stat_result) -> None:
+    """Give a file that has several names a content of its own."""
+    copy = file + b".copy"
+    with open(file, "rb") as source, open(copy, "xb") as target:
+        while os.sendfile(target.fileno(), source.fileno(), None, 2**20):
+            pass
+    os.chmod(copy, stat.S_IMODE(status.st_mode))
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.replace(copy, file)
+
+
+def _list(root: bytes, folder: bytes) -> Iterator[tuple[bytes, Kind]]:
+    with os.scandir(root + b"/" + folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            kind = Kind.FOLDER if entry.is_dir(follow_symlinks=False) else Kind.FILE
+            if not entry.is_symlink():
+                yield folder + b"/" + entry.name, kind
