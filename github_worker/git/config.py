@@ -33,6 +33,8 @@ _WORKING = """[pack]
 	repositoryformatversion = 0
 	bare = false
 """
+_REMOTE_URL = re.compile(r"remote\..+\.(?:push)?url", re.DOTALL)
+_USER_INFO = re.compile(r"(https?://)[^/]*@", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _BLANK = re.compile(r"[ \t\r\n]+|[#;][^\n]*")
 _SECTION = re.compile(r'\[([A-Za-z0-9.-]*)(?:[ \t\r]+"((?:[^"\\\n]|\\[^\n])*+)")?\]')
@@ -111,6 +113,14 @@ class RepositoryConfig:
         joined = (self.text + end + added for end in self._ends())
         return next((RepositoryConfig(text) for text in joined if [*variables(text)] == meant), self)
 
+    def without_credentials(self) -> RepositoryConfig:
+        """Return this config with no user and password in the remotes' URLs, all else byte for byte."""
+        text = self.text
+        for key, value in variables(text):
+            if _REMOTE_URL.fullmatch(key) and (found := _USER_INFO.match(value)):
+                text = text.replace(found[0], found[1])
+        return RepositoryConfig(text)
+
     def _ends(self) -> tuple[str, ...]:
         return ("", "\n") if not self.text or self.text.endswith("\n") else ("\n", "\n\n")
 
@@ -119,6 +129,11 @@ class RepositoryConfig:
         kept = {name: self.get(f"core.{name}") for name in _KEPT}
         words = [f"\t{name} = {word}\n" for name, word in kept.items() if word and _WORD.fullmatch(word)]
         return f"{_WORKING}{''.join(words)}{_write_origin(url, '*')}"
+
+
+def strip_user_info(url: str) -> str:
+    """Return an http URL without the user and the password that it may begin with."""
+    return _USER_INFO.sub(r"\1", url, count=1) if _USER_INFO.match(url) else url
 
 
 def config_of_clone(url: RepositoryUrl, branch: str, *, single: bool) -> RepositoryConfig:

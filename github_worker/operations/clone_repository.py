@@ -9,6 +9,7 @@ from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.clone import check_out, clone_or_update
 from github_worker.workspace.conflicts import carry_clone
+from github_worker.workspace.repository import forget_credentials
 
 
 async def clone_repository(request: CloneRepository, services: Services, report: Report) -> Cloned:
@@ -16,6 +17,7 @@ async def clone_repository(request: CloneRepository, services: Services, report:
     async with services.sessions.transaction(request, report, Cloned, may_be_new=True) as transaction:
         outcome = await clone_or_update(request, transaction.session, services, report)
         if outcome.was_cloned or outcome.pulled:
+            forget_credentials(outcome.workspace.location, report)
             transaction.start_upload()
             await check_out(outcome, report)
             transaction.release_worktree()

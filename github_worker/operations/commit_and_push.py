@@ -13,7 +13,12 @@ from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.conflicts import carry_branch
 from github_worker.workspace.push import PushOutcome, push
-from github_worker.workspace.repository import Workspace, open_workspace, require_repository
+from github_worker.workspace.repository import (
+    Workspace,
+    forget_credentials,
+    open_workspace,
+    require_repository,
+)
 from github_worker.workspace.secrets import leave_out, refuse, request_secrets, screen, warn_of
 
 _SHORT = 7  # characters of a commit's id, as people read it
@@ -39,6 +44,7 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
             transaction.complete(_describe_nothing(repository, branch, reason))
             return transaction.result
 
+        forget_credentials(location, report)
         transaction.start_upload(worktree_ready=True)
         if is_commit_due:
             await _commit(request, summary, repository, services, report)

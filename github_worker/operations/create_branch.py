@@ -10,7 +10,7 @@ from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.branch import BranchPlan, background_task, name_branch, start_branch
 from github_worker.workspace.conflicts import carry_branch
-from github_worker.workspace.repository import open_workspace, require_repository
+from github_worker.workspace.repository import forget_credentials, open_workspace, require_repository
 from github_worker.workspace.secrets import request_secrets
 
 
@@ -30,6 +30,7 @@ async def create_branch(request: CreateBranch, services: Services, report: Repor
             prefix=services.settings.branch_prefix,
             secrets=request_secrets(request),
         )
+        forget_credentials(location, report)
         transaction.start_upload()
         created = await start_branch(plan, workspace, transaction, report)
         on_conflict = partial(carry_branch, workspace, services, workspace.start, switch=True)

@@ -13,6 +13,7 @@ from github_worker.sessions.transaction import Session
 from github_worker.workspace.branch import BranchPlan, background_task, name_branch, start_branch
 from github_worker.workspace.clone import CloneOutcome, check_out, clone_or_update
 from github_worker.workspace.conflicts import carry_clone
+from github_worker.workspace.repository import forget_credentials
 from github_worker.workspace.secrets import request_secrets
 
 
@@ -24,6 +25,7 @@ async def init_session(request: InitSession, services: Services, report: Report)
         services.sessions.transaction(request, report, SessionInitialised, may_be_new=True) as transaction,
     ):
         outcome = await clone_or_update(request, transaction.session, services, report)
+        forget_credentials(outcome.workspace.location, report)
         transaction.start_upload()
         await check_out(outcome, report)
         transaction.release_worktree()

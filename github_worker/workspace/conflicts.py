@@ -44,6 +44,7 @@ def _carry_branch(
     repository = workspace.repository
     branch, tip = repository.branch, repository.tip(repository.branch)
     renewed = open_workspace(require_repository(newer, str(repository.remote.url)), services, token=None)
+    renewed.location.remove_credentials()
     target = renewed.repository
     is_news = tip is not None and target.import_branch(repository, branch, tip)
     if is_news and (remote_tip := repository.remote_tip(branch)) is not None:

@@ -10,8 +10,9 @@ from msgspec import Struct
 from github_worker.archive.quarantine import FolderContents
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import HostNotAllowed, NoRepository, OtherRepository, UnsupportedRepository
-from github_worker.git.config import RepositoryConfig
+from github_worker.git.config import RepositoryConfig, strip_user_info
 from github_worker.git.repository import Repository
+from github_worker.progress import Report
 from github_worker.redaction import Secret, hide
 from github_worker.services import Services
 from github_worker.sessions.transaction import WORKSPACE, RepositoryFolders, Session
@@ -60,6 +61,15 @@ class SessionRepository(Struct, frozen=True):
         if _is_of(config, self.url) and not config.has_upstream(branch):
             self.track(branch)
 
+    def remove_credentials(self) -> bool:
+        """Remove users and passwords from the remotes' URLs in the config; tell whether there were any."""
+        config = self.config()
+        cleaned = config.without_credentials()
+        if cleaned.text == config.text:
+            return False
+        self.write_config(cleaned)
+        return True
+
     def read_quarantined(self, name: str, largest: int) -> bytes | None:
         """Read a file of the `.git` that libgit2 does not see, None where there is none.
 
@@ -98,7 +108,7 @@ def find_repository(session: Session) -> SessionRepository | None:
         return None
     cloned_path = found[0].parent.parent.name
     origin = _read_config(session, session.repository_folders(cloned_path)).get("remote.origin.url")
-    return locate(session, cloned_path, _parse(origin)) if origin else None
+    return locate(session, cloned_path, _parse(strip_user_info(origin))) if origin else None
 
 
 def locate(session: Session, cloned_path: str, url: RepositoryUrl) -> SessionRepository:
@@ -137,6 +147,15 @@ def open_workspace(location: SessionRepository, services: Services, token: Secre
     return Workspace(location, repository, repository.head)
 
 
+def forget_credentials(location: SessionRepository, report: Report) -> None:
+    """Remove the credentials that another writer left in the remotes' URLs, as what is saved may be read."""
+    if location.remove_credentials():
+        report.warning(
+            "credentials_removed",
+            "The session's .git/config had credentials in a remote's URL: they were removed",
+        )
+
+
 def _read_config(session: Session, folders: RepositoryFolders, *names: str) -> RepositoryConfig:
     """Read the config of a repository, or the `names` of its files one after the other."""
     files = [folders.quarantine / name for name in names or ("config",)]
@@ -161,7 +180,8 @@ def _is_beyond_link(session: Session, file: Path) -> bool:
 def _is_of(config: RepositoryConfig, url: RepositoryUrl) -> bool:
     """Tell whether a config's origin is the repository at `url`."""
     try:
-        return RepositoryUrl.parse(config.get("remote.origin.url") or "").same_repository(url)
+        origin = strip_user_info(config.get("remote.origin.url") or "")
+        return RepositoryUrl.parse(origin).same_repository(url)
     except ValueError:
         return False
 

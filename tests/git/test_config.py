@@ -57,6 +57,24 @@ def test_values_are_what_git_reads(key: str, tmp_path: Path) -> None:
     assert RepositoryConfig(HOSTILE).get(key) == value
 
 
+@pytest.mark.parametrize(
+    ("url", "clean"),
+    [
+        ("https://x-access-token:t@github.com/o/r", "https://github.com/o/r"),
+        ("https://t@github.com/o/r", "https://github.com/o/r"),
+        ("HTTP://a@b:c@d@github.com/o/r@1", "HTTP://github.com/o/r@1"),
+        ("https://github.com/o/r@1", "https://github.com/o/r@1"),
+        ("ssh://git@github.com/o/r", "ssh://git@github.com/o/r"),
+        ("git@github.com:o/r", "git@github.com:o/r"),
+    ],
+)
+@pytest.mark.parametrize("name", ["url", "pushurl", "pushUrl"])
+def test_credentials_go_from_the_remotes_urls(url: str, clean: str, name: str) -> None:
+    """And nothing else, however many remotes there are."""
+    text = f'[remote "a.b"]\n\t{name} = "{url}" ; one\r\n[core]\n\tx\n[remote "origin"]\n{name}={url}\n'
+    assert RepositoryConfig(text).without_credentials().text == text.replace(url, clean)
+
+
 def test_a_name_without_a_value_is_true() -> None:
     """As git-config(1) has it."""
     assert RepositoryConfig(HOSTILE).is_true("alias.empty")
