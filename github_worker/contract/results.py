@@ -13,6 +13,10 @@ from github_worker.contract.fields import describe
 WorkerStatus = Annotated[
     Literal["idle", "busy"], describe("Whether the worker waits for its job or works at it.", "idle")
 ]
+_HealthStatus = Annotated[
+    Literal["idle", "busy", "draining"],
+    describe("The same, or that it was told to stop and takes no job any more.", "idle"),
+]
 ChangeStatus = Literal["A", "M", "D", "R", "C", "T"]  # git-diff(1), --name-status
 _SHA = "5716ca5987cbf97d6bb54920bea6adde242d87e6"
 _BRANCH = "webedt/dark-mode-7c1e2d90"
@@ -217,7 +221,7 @@ class Health(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=Tr
         default_factory=lambda: "ok"
     )
     service: Source = msgspec.field(default_factory=lambda: SOURCE)
-    worker_status: WorkerStatus
+    worker_status: _HealthStatus
     sandbox: Annotated[
         str,
         describe(
@@ -233,6 +237,7 @@ class Health(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=Tr
             "The image; each is `unknown` outside of one.", Build(_SHA, "2026-01-31T09:00:00Z", "0.1.0")
         ),
     ]
+    tmp_dir: Annotated[str, describe("The folder of its scratch space.", "/tmp")]  # noqa: S108 (an example)
     timestamp: Timestamp
     warning: Annotated[
         str | None,
@@ -259,4 +264,10 @@ class RefusalBody(Struct, rename="camel", frozen=True, kw_only=True, omit_defaul
     container_id: _ContainerId
     retry_after: Annotated[
         int | None, describe("Seconds until it is worth asking again, absent if it never is.", 1)
+    ] = None
+    available_endpoints: Annotated[
+        tuple[str, ...] | None,
+        describe(
+            "With `not_found`, the endpoints that there are.", ["POST /clone-repository", "GET /health"]
+        ),
     ] = None

@@ -9,7 +9,7 @@ from functools import partial
 
 import pygit2
 from msgspec import Struct
-from pygit2.enums import DeltaStatus, FileMode, SortMode
+from pygit2.enums import DeltaStatus, DiffOption, FileMode, SortMode
 
 from github_worker.contract import Change, ChangeStatus
 from github_worker.errors import FileTooLarge, SessionCorrupt
@@ -96,18 +96,21 @@ def summarise(repository: Repository) -> Summary:
     """Compare the index with HEAD."""
     libgit2 = repository.libgit2
     tree = libgit2.index.write_tree()
-    diff = libgit2[tree].peel(pygit2.Tree).diff_to_tree(repository.tree(repository.head), swap=True)
+    head = repository.tree(repository.head)
+    diff = libgit2[tree].peel(pygit2.Tree).diff_to_tree(head, swap=True, flags=DiffOption.INCLUDE_TYPECHANGE)
     diff.find_similar()
     changes: list[Change] = []
     patches: list[tuple[str, str]] = []
+    moves = _Moves()
     room = _ALL_CHARACTERS
     for patch in filter(None, diff):
-        changes.append(_to_change(patch))
+        changes.append(_to_change(libgit2, patch))
+        moves.note(patch.delta, changes[-1])
         if room > 0 and not patch.delta.is_binary:
             text = patch.data[:_PATCH_CHARACTERS].decode(errors="replace")
             patches.append((changes[-1].path, text))
             room -= len(text)
-    return Summary(str(tree), tuple(changes), tuple(patches))
+    return Summary(str(tree), tuple(moves.join(changes)), tuple(patches))
 
 
 def unstage(repository: Repository, paths: Iterable[str]) -> None:
@@ -190,10 +193,40 @@ def _apply(index: pygit2.Index, change: worktree.Change) -> None:
         index.remove(path)
 
 
-def _to_change(patch: pygit2.Patch) -> Change:
+class _Moves:
+    """Finds the files that moved as they were, of which libgit2 leaves empty ones and links apart."""
+
+    def __init__(self) -> None:
+        self._deleted: dict[tuple[str, int], list[str]] = {}
+        self._added: dict[tuple[str, int], list[str]] = {}
+
+    def note(self, delta: pygit2.DiffDelta, change: Change) -> None:
+        """Note which content is gone or new, by its blob and kind."""
+        file = delta.old_file if change.status == "D" else delta.new_file
+        paths = {"D": self._deleted, "A": self._added}.get(change.status, {})
+        paths.setdefault((str(file.id), file.mode >> 12), []).append(change.path)
+
+    def join(self, changes: list[Change]) -> Iterator[Change]:
+        """Yield the changes, a move as one."""
+        moved = {
+            new: old
+            for content, gone in self._deleted.items()
+            for old, new in zip(gone, self._added.get(content, []), strict=False)
+        }
+        sources = set(moved.values())
+        for change in changes:
+            if change.status == "A" and change.path in moved:
+                yield Change(status="R", path=change.path, old_path=moved[change.path], binary=change.binary)
+            elif change.status != "D" or change.path not in sources:
+                yield change
+
+
+def _to_change(libgit2: pygit2.Repository, patch: pygit2.Patch) -> Change:
     delta = patch.delta
     status = _STATUS.get(delta.status, "M")
     _, insertions, deletions = patch.line_stats
+    if status == "T":  # libgit2 compares no two kinds of files
+        insertions, deletions = _count_lines(libgit2, delta.new_file), _count_lines(libgit2, delta.old_file)
     return Change(
         status=status,
         path=delta.new_file.raw_path.decode(errors="replace"),
@@ -202,6 +235,13 @@ def _to_change(patch: pygit2.Patch) -> Change:
         deletions=deletions,
         binary=bool(delta.is_binary),
     )
+
+
+def _count_lines(libgit2: pygit2.Repository, file: pygit2.DiffFile) -> int:
+    blob = libgit2.get(file.id)
+    if not isinstance(blob, pygit2.Blob) or blob.is_binary:
+        return 0
+    return len(blob.data.splitlines())
 
 
 def _walk_unpushed(libgit2: pygit2.Repository, tips: list[pygit2.Commit]) -> Iterator[pygit2.Commit]:

@@ -51,7 +51,8 @@ _MAX_BODIES_BYTES = 3 * MAX_BODY_BYTES  # that are in memory at once, before a j
 _TOO_LARGE = f"The body has more than {MAX_BODY_BYTES:,} bytes"
 _MOST_SAID = 500  # characters of what is wrong with a body, which may have chosen them
 _GETS = ("/health", "/status", "/openapi.json")
-_ENDPOINTS = ", ".join([f"POST /{operation}" for operation in REQUESTS] + [f"GET {path}" for path in _GETS])
+_ENDPOINTS = (*(f"POST /{operation}" for operation in REQUESTS), *(f"GET {path}" for path in _GETS))
+_LISTED = ", ".join(_ENDPOINTS)
 
 
 def create_app(
@@ -104,11 +105,12 @@ class _Worker:
         """Answer that the process is alive, and what it is."""
         return _json(
             Health(
-                worker_status=self._status,
+                worker_status="draining" if self._gate.draining else self._status,
                 sandbox=self._sandbox,
                 container_id=self._container_id,
                 version=__version__,
                 build=self._settings.build,
+                tmp_dir=str(self._settings.tmp_dir),
                 timestamp=rfc3339(datetime.now(UTC)),
                 warning=warning_for(self._settings),
             )
@@ -139,16 +141,17 @@ class _Worker:
             message=scrub(str(refusal)),
             container_id=self._container_id,
             retry_after=_RETRY_AFTER if isinstance(refusal, Busy | ShuttingDown) else None,
+            available_endpoints=_ENDPOINTS if isinstance(refusal, NotFound) else None,
         )
         return _json(body, refusal.status, _headers(refusal))
 
     async def refuse_path(self, request: Request, error: HTTPException) -> Response:
         """Answer that there is no such endpoint, and which there are."""
-        return await self.refuse(request, NotFound(f"no such endpoint; there are {_ENDPOINTS}"))
+        return await self.refuse(request, NotFound(f"no such endpoint; there are {_LISTED}"))
 
     async def refuse_method(self, request: Request, error: HTTPException) -> Response:
         """Answer that the endpoint has another method."""
-        response = await self.refuse(request, MethodNotAllowed(f"wrong method; there are {_ENDPOINTS}"))
+        response = await self.refuse(request, MethodNotAllowed(f"wrong method; there are {_LISTED}"))
         response.headers.update(error.headers or {})
         return response
 

@@ -100,6 +100,8 @@ def test_a_running_job_is_finished_when_told_to_exit(start: StartWorker, tmp_pat
         refused = until_refused(worker)
         assert (refused.status_code, refused.json()["error"]) == (503, "shutting_down")
         assert refused.headers["Retry-After"] == str(refused.json()["retryAfter"])
+        health = httpx.get(f"{worker.base_url}/health", trust_env=False).json()
+        assert (health["workerStatus"], health["tmpDir"]) == ("draining", str(tmp_path))
         (tmp_path / "go-on").touch()
         assert events(first.read().decode())[-1]["type"] == "completed"
     assert worker.wait(5) == 0

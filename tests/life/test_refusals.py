@@ -193,6 +193,7 @@ def test_an_unknown_path_lists_the_endpoints(client: httpx.Client) -> None:
     response = client.get("/health/")
     for endpoint in ("POST /clone-repository", "POST /auto-pull-request", "GET /status", "GET /openapi.json"):
         assert_refused(response, 404, "not_found", endpoint)
+        assert endpoint in response.json()["availableEndpoints"]
 
 
 def test_a_wrong_method_says_which_is_right(client: httpx.Client) -> None:

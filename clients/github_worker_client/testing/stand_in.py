@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -167,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
                 container_id=_CONTAINER,
                 version="0",
                 build=build,
+                tmp_dir=tempfile.gettempdir(),
                 timestamp=now,
             )
             self._json(200, health)
