@@ -10,6 +10,8 @@ from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 MASK = "***"
+USERNAME = "x-access-token"  # GitHub's, which most servers take as well as any other
+USERNAMES = (USERNAME, "oauth2", "x-token-auth")  # that a token goes with to a git server
 _SHORTEST = 6  # a shorter value would mask innocent words
 _secrets: WeakValueDictionary[int, Secret] = WeakValueDictionary()
 _hidden: set[str] = set()
@@ -110,7 +112,8 @@ def forms(secret: Secret) -> set[str]:
     value = secret.reveal()
     if len(value) < _SHORTEST:
         return set()
-    encoded = (base64.b64encode(text.encode()).decode() for text in (value, f"x-access-token:{value}"))
+    texts = (value, *(f"{username}:{value}" for username in USERNAMES))
+    encoded = (base64.b64encode(text.encode()).decode() for text in texts)
     return {value, quote(value, safe=""), *encoded}
 
 

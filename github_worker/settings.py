@@ -12,9 +12,17 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from github_worker.contract import Build, ModelCredentials, OnSecret, is_branch_name, is_line, origin_of
+from github_worker.contract import (
+    Build,
+    ModelCredentials,
+    OnSecret,
+    is_branch_name,
+    is_line,
+    name_forge,
+    origin_of,
+)
 from github_worker.errors import ConfigurationError
-from github_worker.redaction import Secret
+from github_worker.redaction import USERNAME, Secret
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -42,6 +50,7 @@ _LIBRARIES_URLS = (
     *("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
 )
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_USERNAMES = {"GitLab": "oauth2", "Bitbucket": "x-token-auth"}
 Value = TypeVar("Value")
 
 
@@ -57,6 +66,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     storage_timeout: float
     worker_tokens: tuple[Secret, ...]
     git_allowed_hosts: tuple[str, ...]
+    git_usernames: Mapping[str, str]
     git_timeout: float
     github_api_url: str
     branch_prefix: str
@@ -96,6 +106,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         exempt = any(f".{parts.hostname}".endswith(f".{name}") for name in self.no_proxy)
         return None if parts.scheme != "https" or exempt else self.https_proxy
 
+    def username_for(self, origin: str) -> str:
+        """Return the user name that a token goes with to a git server: `GIT_USERNAMES`', or its forge's."""
+        parts = urlsplit(origin)
+        named = self.git_usernames.get(parts.netloc) or self.git_usernames.get(parts.hostname or "")
+        return named or _USERNAMES.get(name_forge(origin) or "", USERNAME)
+
     def allows(self, origin: str) -> bool:
         """Tell whether a token may be sent to `origin` (scheme, host and port)."""
         parts = urlsplit(origin)
@@ -122,6 +138,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         storage_timeout=read.value("STORAGE_TIMEOUT", "60", _parse_seconds),
         worker_tokens=read.optional("GITHUB_WORKER_TOKEN", _parse_tokens) or (),
         git_allowed_hosts=read.value("GIT_ALLOWED_HOSTS", "github.com", _parse_hosts),
+        git_usernames=read.value("GIT_USERNAMES", "", _parse_usernames),
         git_timeout=read.value("GIT_TIMEOUT", "60", _parse_seconds),
         github_api_url=read.value("GITHUB_API_URL", "https://api.github.com", _check_http_url),
         branch_prefix=read.value("BRANCH_PREFIX", "webedt/", _check_branch_prefix),
@@ -275,6 +292,16 @@ def _check_storage_url(text: str) -> str:
     if parts.scheme not in {"s3", "gs", "az", "file"} or not (parts.netloc or parts.scheme == "file"):
         raise ValueError("must be s3://bucket[/prefix], gs://…, az://… or file:///folder")
     return text.rstrip("/")
+
+
+def _parse_usernames(text: str) -> dict[str, str]:
+    usernames = {}
+    for entry in filter(None, (entry.strip() for entry in text.split(","))):
+        match = re.fullmatch(r"([A-Za-z0-9.-]+(?::[0-9]+)?)=([!-+\--9;-~]{1,100})", entry)
+        if not match:
+            raise ValueError(f"must be host=name, separated by commas; {entry!r} is none")
+        usernames[match[1].lower()] = match[2]
+    return usernames
 
 
 def _parse_hosts(text: str) -> tuple[str, ...]:

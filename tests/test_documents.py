@@ -17,6 +17,7 @@ README = (ROOT / "README.md").read_text()
 DOCUMENTS = [ROOT / "README.md", ROOT / "CLAUDE.md", *sorted((ROOT / "docs").glob("*.md"))]
 CODE = re.compile(r"`([^`]+)`")
 WITHOUT_DEFAULT = {
+    "GIT_USERNAMES",
     "STORAGE_WORKER_URL",
     "STORAGE_URL",
     "GITHUB_WORKER_TOKEN",

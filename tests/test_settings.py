@@ -26,6 +26,12 @@ READ: dict[str, tuple[str, Any, str, Any]] = {
         "GitHub.com, http://127.0.0.1:3000/,[::1]:8080,*",
         ("github.com", "http://127.0.0.1:3000", "[::1]:8080", "*"),
     ),
+    "GIT_USERNAMES": (
+        "git_usernames",
+        {},
+        "git.example=oauth2, GIT.example:8443=me@x",
+        {"git.example": "oauth2", "git.example:8443": "me@x"},
+    ),
     "GIT_TIMEOUT": ("git_timeout", 60.0, "86400", 86400.0),
     "GITHUB_API_URL": (
         "github_api_url",
@@ -65,6 +71,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "STORAGE_URL": ("bucket", "ftp://host", "s3://", "http://bucket"),
     "STORAGE_TIMEOUT": NOT_SECONDS,
     "GITHUB_WORKER_TOKEN": ("a,b,c", ","),
+    "GIT_USERNAMES": ("oauth2", "git.example=", "=me", "git.example=a:b", "https://git.example=me"),
     "GIT_ALLOWED_HOSTS": (
         ",",
         "github.com/octo",

@@ -35,6 +35,7 @@ from github_worker.contract.fields import (
     Title,
     is_branch_name,
     is_line,
+    name_forge,
     origin_of,
 )
 from github_worker.contract.requests import (
@@ -150,6 +151,7 @@ __all__ = [
     "explain",
     "is_branch_name",
     "is_line",
+    "name_forge",
     "origin_of",
     "rfc3339",
 ]

@@ -47,7 +47,11 @@ IN_WORDS = {
     _ONE_LINE: "must be one line of 1 to 256 characters, without < and >, of which git leaves something",
 }
 # Not by urlsplit, which drops tabs and line breaks: what is checked must be what was sent.
-_PLACE = r"([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9._-]+)/?"
+# The owner is a path where a forge has groups of groups, or says `scm` or `_git` in between.
+_GROUP = r"[A-Za-z0-9~_](?:[A-Za-z0-9._-]|%20){0,99}"
+_PLACE = rf"({_GROUP}(?:/{_GROUP}){{0,19}})/([A-Za-z0-9._-]+)/?"
+_BETWEEN = {"scm", "_git"}
+_TWO_SEGMENTS = "https://github.com"  # where a deeper path is a page, and no repository
 _HTTP_URL = rf"([Hh][Tt][Tt][Pp][Ss]?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{{1,5}}))?/{_PLACE}"
 _SCP_URL = rf"git@([A-Za-z0-9.-]+):({_PLACE})"
 
@@ -205,8 +209,17 @@ ClaudeCredentials = Annotated[
 ]
 
 
+_NO_REPOSITORY = (
+    "must be https://host/owner/repo or git@host:owner/repo, with more groups where the forge has them, and "
+    "without credentials in it"
+)
+
+
 class RepositoryUrl(NamedTuple):
-    """A repository's address: `origin` is scheme, host and port, as a token is bound to them."""
+    """A repository's address: `origin` is scheme, host and port, as a token is bound to them.
+
+    `owner` is all that stands between host and name: `acme`, or `group/subgroup`, or `org/project/_git`.
+    """
 
     origin: str
     owner: str
@@ -220,14 +233,22 @@ class RepositoryUrl(NamedTuple):
         match = re.fullmatch(_HTTP_URL, text)
         name = match[5].removesuffix(".git") if match else ""
         if not match or not re.search(_REPOSITORY_NAME, name) or not _is_address(match[2], match[3]):
-            raise ValueError(
-                "must be https://host/owner/repo or git@host:owner/repo, without credentials in it"
-            )
+            raise ValueError(_NO_REPOSITORY)
         netloc = f"{match[2]}:{int(match[3])}" if match[3] else match[2]
-        return cls(_origin(match[1].lower(), netloc), match[4], name)
+        url = cls(_origin(match[1].lower(), netloc), match[4], name)
+        if url.origin == _TWO_SEGMENTS and "/" in url.owner:
+            raise ValueError(_NO_REPOSITORY)
+        return url
 
     def __str__(self) -> str:
-        return f"{self.origin}/{self.owner}/{self.name}.git"
+        ending = "" if self.owner.endswith("/_git") else ".git"  # Azure takes it for a part of the name
+        return f"{self.origin}/{self.owner}/{self.name}{ending}"
+
+    @property
+    def groups(self) -> str:
+        """The owner, or its groups, without what a forge's URLs have in between."""
+        kept = [segment for segment in self.owner.split("/") if segment not in _BETWEEN]
+        return "/".join(kept).replace("%20", "-") or self.owner
 
     def same_repository(self, other: RepositoryUrl) -> bool:
         """Tell whether both name one repository; forges do not heed the case of names."""
@@ -246,6 +267,16 @@ def _is_address(host: str, port: str | None) -> bool:
 def _origin(scheme: str, netloc: str) -> str:
     default = {"http": ":80", "https": ":443"}.get(scheme, "")
     return f"{scheme}://{netloc.lower().removesuffix(default)}"
+
+
+def name_forge(origin: str) -> str | None:
+    """Return the name of the forge that a git server is by its host, or None where it may be GitHub's."""
+    host = urlsplit(origin).hostname or ""
+    labels = host.split(".")
+    for label, forge in (("gitlab", "GitLab"), ("bitbucket", "Bitbucket")):
+        if label in labels:
+            return forge
+    return "Azure DevOps" if f".{host}".endswith((".dev.azure.com", ".visualstudio.com")) else None
 
 
 def origin_of(url: str) -> str:

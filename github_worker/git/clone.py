@@ -95,14 +95,14 @@ async def default_branch(url: RepositoryUrl, token: Secret | None, settings: Set
                 trust_env=False,
             ) as http,
         ):
-            return await _ask(http, str(url), token)
+            return await _ask(http, str(url), token, settings.username_for(url.origin))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError, BodyRefused) as error:
         logger.info("the empty repository's default is not known: %s", scrub(f"{error!r}"))
         return None
 
 
-async def _ask(http: httpx.AsyncClient, base: str, token: Secret | None) -> str | None:
-    base, capabilities = await _read_capabilities(http, base, token)
+async def _ask(http: httpx.AsyncClient, base: str, token: Secret | None, username: str) -> str | None:
+    base, capabilities = await _read_capabilities(http, base, token, username)
     if b"object-format=sha256" in capabilities:
         raise UnsupportedRepository("The repository names objects by SHA-256, which is not supported")
     if not any(re.match(rb"ls-refs=.*\bunborn\b", line) for line in _parse_lines(capabilities)):
@@ -121,13 +121,15 @@ async def _ask(http: httpx.AsyncClient, base: str, token: Secret | None) -> str 
     return branch if is_branch_name(branch) else None
 
 
-async def _read_capabilities(http: httpx.AsyncClient, base: str, token: Secret | None) -> tuple[str, bytes]:
+async def _read_capabilities(
+    http: httpx.AsyncClient, base: str, token: Secret | None, username: str
+) -> tuple[str, bytes]:
     """Return what the server can do, and where the repository is now."""
     url = base + _ASK
     for _ in range(_HOPS):
         response, body = await _send(http, http.build_request("GET", url))
         if response.status_code == 401 and token is not None and http.auth is None:
-            http.auth = ("x-access-token", token.reveal())
+            http.auth = (username, token.reveal())
         elif response.has_redirect_location:
             url = _check_origin(origin_of(base), urljoin(url, response.headers["Location"]))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -50,8 +51,13 @@ class RemoteHeads(Struct, frozen=True):
 class Remote:
     """Origin, as an opened repository sees it; one that falters is asked again, one that hangs is not."""
 
-    def __init__(self, repository: pygit2.Repository, url: RepositoryUrl, token: Secret | None) -> None:
+    def __init__(
+        self, repository: pygit2.Repository, url: RepositoryUrl, token: Secret | None, username: str
+    ) -> None:
         self.url = url
+        self._username = username
+        # As HTTP Basic has it, which is masked as long as this lives.
+        self._basic = Secret(_encode(username, token)) if token else None
         self._repository = repository
         # Connected to fetch, a remote cannot push: `_push` takes another one.
         self._remote = repository.remotes["origin"]
@@ -139,7 +145,11 @@ class Remote:
             native.push(self._repository.remotes["origin"], refspec, callbacks, callbacks.listen)
 
     def _callbacks(self, *, new: bool = False) -> _Callbacks:
-        return _Callbacks(self.url.origin, self._token, new=new)
+        return _Callbacks(self.url.origin, self._token, self._username, new=new)
+
+
+def _encode(username: str, token: Secret) -> str:
+    return base64.b64encode(f"{username}:{token.reveal()}".encode()).decode()
 
 
 def _default(head: pygit2.remotes.RemoteHead, branches: Mapping[str, str]) -> str | None:
@@ -163,10 +173,10 @@ def _refusal(branch: str, reason: str, said: str) -> GitHubWorkerError:
 class _Callbacks(pygit2.RemoteCallbacks):
     """Hands the token to its own origin once, and keeps what the remote says."""
 
-    def __init__(self, origin: str, token: Secret | None, *, new: bool) -> None:
+    def __init__(self, origin: str, token: Secret | None, username: str, *, new: bool) -> None:
         super().__init__()
         self._origin = origin
-        self._token = token
+        self._token, self._username = token, username
         self._asked = False
         self._new = new
         self._said = Tail(_LAST_WORDS)
@@ -185,7 +195,7 @@ class _Callbacks(pygit2.RemoteCallbacks):
         if not allowed_types & CredentialType.USERPASS_PLAINTEXT:
             raise AuthenticationFailed("The git server asks for credentials of another kind than a token")
         self._asked = True
-        return pygit2.UserPass("x-access-token", self._token.reveal())
+        return pygit2.UserPass(self._username, self._token.reveal())
 
     def listen(self, text: bytes) -> None:
         """Keep the last words of the remote."""

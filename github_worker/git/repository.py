@@ -22,7 +22,7 @@ from github_worker.git import index_file
 from github_worker.git.config import RepositoryConfig, Rules, read_rules
 from github_worker.git.index_file import IsUnchanged
 from github_worker.git.remote import Remote
-from github_worker.redaction import Secret, scrub
+from github_worker.redaction import USERNAME, Secret, scrub
 
 _UNFINISHED = {
     RepositoryState.NONE,
@@ -53,13 +53,15 @@ class Repository:
         token: Secret | None,
         committer: Person,
         rules: Rules | None = None,
+        *,
+        username: str = USERNAME,
     ) -> None:
         self.folder = folder
         self.committer = committer
         self.rules = rules or Rules()
         self.libgit2 = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
         self.libgit2.set_ident(committer.name, committer.email)
-        self.remote = Remote(self.libgit2, url, token)
+        self.remote = Remote(self.libgit2, url, token, username)
 
     @classmethod
     def open(
@@ -72,11 +74,13 @@ class Repository:
         *,
         is_unchanged: IsUnchanged,
         sparse_checkout: bytes | None = None,
+        username: str = USERNAME,
     ) -> Repository:
         """Open the repository in `folder`; raise NoRepository or UnsupportedRepository.
 
         `is_unchanged` tells of a file and an object whether it is the file's content (see index_file.renew),
-        `sparse_checkout` is the content of the repository's own `info/sparse-checkout`.
+        `sparse_checkout` is the content of the repository's own `info/sparse-checkout`, `username` what the
+        git server takes the token with.
         """
         config.check_supported()
         git = folder / ".git"
@@ -88,7 +92,7 @@ class Repository:
         rules = read_rules(git, config, sparse_checkout)
         index_file.renew(folder, is_unchanged)
         try:
-            repository = cls(folder, url, token, committer, rules)
+            repository = cls(folder, url, token, committer, rules, username=username)
         except pygit2.GitError as error:
             raise UnsupportedRepository(f"The repository cannot be opened: {error}") from error
         if repository.libgit2.state() not in _UNFINISHED:
@@ -96,12 +100,19 @@ class Repository:
         return repository
 
     @classmethod
-    def create(cls, folder: Path, url: RepositoryUrl, token: Secret | None, committer: Person) -> Repository:
+    def create(
+        cls,
+        folder: Path,
+        url: RepositoryUrl,
+        token: Secret | None,
+        committer: Person,
+        username: str = USERNAME,
+    ) -> Repository:
         """Make an empty repository in `folder`, which need not exist."""
         pygit2.init_repository(str(folder), initial_head="main")
         shutil.rmtree(folder / ".git" / "hooks", ignore_errors=True)
         (folder / ".git" / "config").write_text(RepositoryConfig("").working(url))
-        return cls(folder, url, token, committer)
+        return cls(folder, url, token, committer, username=username)
 
     # Where it stands
 

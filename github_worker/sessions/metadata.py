@@ -134,7 +134,7 @@ class Metadata:
         """Record the repository that was cloned into the session."""
         github = dict(self._fields.get("github") or {})
         github.update(repoUrl=str(url), baseBranch=branch, clonedPath=cloned_path)
-        self.update(repositoryOwner=url.owner, repositoryName=url.name, branch=branch, github=github)
+        self.update(repositoryOwner=url.groups, repositoryName=url.name, branch=branch, github=github)
 
     def record_branch(self, branch: str, base: str, title: str, session_path: str, user_request: str) -> None:
         """Record the branch that the session works on, and for which request."""

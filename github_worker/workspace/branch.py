@@ -207,4 +207,4 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 def session_path(url: RepositoryUrl, branch: str) -> str:
     """Return `owner__repo__webedt-add-dark-mode-abc12345`."""
-    return f"{url.owner}__{url.name}__{branch.replace('/', '-')}"
+    return f"{url.groups.replace('/', '__')}__{url.name}__{branch.replace('/', '-')}"

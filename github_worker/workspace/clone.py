@@ -85,8 +85,9 @@ async def _clone(
     folder = location.folders.worktree
     require_empty(folder)
     report("cloning", f"Cloning {url.owner}/{url.name}")
+    username = services.settings.username_for(url.origin)
     repository = await asyncio.to_thread(
-        Repository.create, folder, url, request.access_token, services.committer
+        Repository.create, folder, url, request.access_token, services.committer, username
     )
     heads = await asyncio.to_thread(repository.remote.heads)
     if not heads.branches:

@@ -11,8 +11,16 @@ from github_worker.contract import (
     CreatePullRequest,
     RepositoryUrl,
     is_branch_name,
+    name_forge,
 )
-from github_worker.errors import BranchNotFound, HostNotAllowed, NoCommits, NoRepository, SessionCorrupt
+from github_worker.errors import (
+    BranchNotFound,
+    HostNotAllowed,
+    NoCommits,
+    NoRepository,
+    SessionCorrupt,
+    UnsupportedRepository,
+)
 from github_worker.github.client import Repository
 from github_worker.github.requests import FullName
 from github_worker.github.responses import ChangedFile, Comparison, PullRequest
@@ -56,11 +64,15 @@ def _find_repository(metadata: Metadata, github: Github, settings: Settings) -> 
         raise HostNotAllowed(f"The session's repository URL {error}") from None
     if not settings.allows(url.origin):
         raise HostNotAllowed(f"The session's repository is on {url.origin}, which is not allowed")
+    if url.origin != settings.forge_origin and (forge := name_forge(url.origin)):
+        raise UnsupportedRepository(
+            f"The session's repository is on {forge}: pull requests are opened and merged on GitHub alone"
+        )
     if url.origin != settings.forge_origin:
         raise HostNotAllowed(
             f"The session's repository is on {url.origin}, and the API is that of {settings.forge_origin}"
         )
-    for said, name in ((metadata.repository_owner, url.owner), (metadata.repository_name, url.name)):
+    for said, name in ((metadata.repository_owner, url.groups), (metadata.repository_name, url.name)):
         if said and said.lower() != name.lower():
             raise SessionCorrupt("The session's metadata names another repository beside its URL")
     return FullName(url.owner, url.name)

@@ -142,6 +142,7 @@ def open_workspace(location: SessionRepository, services: Services, token: Secre
         token,
         services.committer,
         is_unchanged=location.contents(config).has,
+        username=services.settings.username_for(location.url.origin),
         sparse_checkout=location.read_quarantined("info/sparse-checkout", _MAX_RULES_BYTES),
     )
     return Workspace(location, repository, repository.head)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 from hypothesis import given, settings
@@ -63,6 +63,9 @@ PATHS = [
     "octo/demo",
     ":octo/demo.git",
     "/octo/demo/tree/main",
+    "/group/sub/group/demo.git",
+    "/scm/~ann/demo",
+    "/octo/my%20project/_git/demo",
     "/octo\\demo",
     "/öcto/demo",
     "/octo/demo\t",
@@ -111,7 +114,7 @@ def test_what_is_accepted_is_what_it_looks_like(text: str) -> None:
     port = None if split.port == {"http": 80, "https": 443}[split.scheme] else split.port
     assert url.origin == f"{split.scheme}://{_bracketed(split.hostname)}" + (f":{port}" if port else "")
     assert url.origin == f"{theirs.scheme}://{theirs.netloc.decode()}"
-    assert split.path.lower() == theirs.path
+    assert unquote(split.path).lower() == theirs.path
     assert split.path.rstrip("/").removesuffix(".git") == f"/{url.owner}/{url.name}"
     assert RepositoryUrl.parse(str(url)) == url
 

@@ -14,7 +14,14 @@ import pytest
 
 from github_worker.archive.limits import Limits
 from github_worker.contract import AutoPullRequest, CreatePullRequest, Transferred, decode_request
-from github_worker.errors import HostNotAllowed, JobError, SessionCorrupt, SessionTooLarge, StorageUnavailable
+from github_worker.errors import (
+    HostNotAllowed,
+    JobError,
+    SessionCorrupt,
+    SessionTooLarge,
+    StorageUnavailable,
+    UnsupportedRepository,
+)
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.sessions.metadata import read_archive
@@ -208,7 +215,7 @@ def _at(url: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        (_at("https://gitlab.example/octocat/hello-world"), HostNotAllowed),
+        (_at("https://gitlab.example/octocat/hello-world"), UnsupportedRepository),
         (_at("https://github.com/octocat/hello-world"), HostNotAllowed),
         (_at("http://127.0.0.1:1/octocat/hello-world"), HostNotAllowed),
         (_at("https://evil.example/octocat/hello-world"), HostNotAllowed),

@@ -29,7 +29,9 @@ Right = Literal["read", "write"]
 # How it serves: as git's own server does; by answers of HTTP/1.0, which end with the connection; by version 2
 # of the protocol, whatever is asked for; or files alone, for the dumb protocol.
 Manner = Literal["smart", "http/1.0", "version 2", "dumb"]
-_PATH = re.compile(r"/(?P<owner>[\w.-]+)/(?P<name>[\w.-]+?)(?:\.git)?(?P<rest>/(?:info|git-|objects|HEAD).*)")
+_PATH = re.compile(
+    r"/(?P<owner>[\w./~-]+)/(?P<name>[\w.-]+?)(?:\.git)?(?P<rest>/(?:info|git-|objects|HEAD).*)"
+)
 
 
 @dataclass(frozen=True)

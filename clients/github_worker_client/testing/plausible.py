@@ -211,4 +211,4 @@ def _title(words: str) -> str:
 
 
 def _path(url: RepositoryUrl, branch: str) -> str:
-    return f"{url.owner}__{url.name}__{branch.replace('/', '-')}"
+    return f"{url.groups.replace('/', '__')}__{url.name}__{branch.replace('/', '-')}"
