@@ -11,7 +11,8 @@ from github_worker.contract import ModelCredentials, RepositoryUrl
 from github_worker.errors import JobError
 from github_worker.git.clone import default_branch
 from github_worker.github.client import open_github
-from github_worker.github.requests import FullName, get_pull_request
+from github_worker.github.pull_requests import PullRequests
+from github_worker.github.requests import FullName
 from github_worker.naming import Namer
 from github_worker.progress import Report
 from github_worker.redaction import Secret
@@ -61,7 +62,7 @@ async def test_github_is_asked_through_it(proxied: dict[str, str], proxy: Proxy)
     settings = from_env(proxied | {"GITHUB_API_URL": "https://api.example", "JOB_TIMEOUT": "2"})
     async with open_github(settings, Secret("token-0123456789"), Report(lambda event: None)) as github:
         with pytest.raises(JobError) as raised:
-            await github.send(get_pull_request(FullName("octo", "demo"), 1))
+            await PullRequests(github, FullName("octo", "demo")).get(1)
     assert set(proxy.lines) == {"CONNECT api.example:443 HTTP/1.1"}
     assert "pass-word-123" not in str(raised.value)
 

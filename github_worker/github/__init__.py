@@ -1,1 +1,1 @@
-"""GitHub's REST API: requests and responses are pure, `client` alone sends."""
+"""GitHub's REST API: a repository and its pull requests; `client` alone sends."""

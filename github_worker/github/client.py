@@ -13,31 +13,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from github_worker import __version__
-from github_worker.contract import MergeMethod, rfc3339
+from github_worker.contract import rfc3339
 from github_worker.errors import (
     HostNotAllowed,
     JobTimeout,
-    PullRequestExists,
     RateLimited,
     RemoteUnavailable,
 )
-from github_worker.github import checks, requests
 from github_worker.github.errors import read_limit_pause, read_sentence, translate_refusal
-from github_worker.github.requests import ApiRequest, FullName, MergeOptions
-from github_worker.github.responses import (
-    ApiResponse,
-    Branch,
-    CheckRun,
-    CheckRuns,
-    CombinedStatus,
-    Commit,
-    Comparison,
-    Merge,
-    MergeSettings,
-    PullRequest,
-    Ref,
-    Rule,
-)
+from github_worker.github.requests import ApiRequest
+from github_worker.github.responses import ApiResponse
 from github_worker.http_body import ACCEPTED, BodyRefused, read_body
 from github_worker.progress import Report
 from github_worker.redaction import Secret, scrub
@@ -191,121 +176,3 @@ async def open_github(settings: Settings, token: Secret, report: Report) -> Asyn
         trust_env=False,
     ) as http:
         yield GitHub(http, settings, token, report)
-
-
-class Repository:
-    """A repository; every method raises a JobError where GitHub refuses."""
-
-    def __init__(self, github: GitHub, name: FullName) -> None:
-        self.github = github
-        self.name = name
-
-    async def find_open(self, head: str, base: str) -> PullRequest | None:
-        """Return the open pull request from `head` into `base`."""
-        candidates = await self._list_pull_requests("open", base, head)
-        return next((candidate for candidate in candidates if candidate.is_from(head)), None)
-
-    async def find_merged(self, head: str, base: str) -> PullRequest | None:
-        """Return the newest merged pull request from `head` into `base`."""
-        candidates = await self._list_pull_requests("closed", base, head)
-        return next((one for one in candidates if one.is_from(head) and one.is_merged), None)
-
-    async def list_recent_titles(self, base: str, count: int) -> list[str]:
-        """Return the titles of the newest pull requests into `base`."""
-        pull_requests = await self._list_pull_requests("all", base, None, count)
-        return [pull_request.title for pull_request in pull_requests]
-
-    async def open(self, *, head: str, base: str, title: str, body: str, draft: bool) -> PullRequest:
-        """Open a pull request, one even if a response is lost; raise PullRequestExists if there was one."""
-        request = requests.open_pull_request(
-            self.name, head=head, base=base, title=title, body=body, draft=draft
-        )
-        try:
-            return await self._open_once(request, head, base)
-        except OutcomeUnknown:
-            if pull_request := await self.find_open(head, base):
-                return pull_request
-        return await self._open_once(request, head, base)
-
-    async def get_pull_request(self, number: int) -> PullRequest:
-        """Return one pull request."""
-        return (await self.github.send(requests.get_pull_request(self.name, number))).decode(PullRequest)
-
-    async def merge(self, number: int, sha: str, options: MergeOptions) -> Merge:
-        """Merge a pull request whose head is `sha`; raise PullRequestNotMergeable or MergeConflict."""
-        request = requests.merge_pull_request(self.name, number, sha, options)
-        return (await self.github.send(request)).decode(Merge)
-
-    async def list_merge_methods(self) -> list[MergeMethod]:
-        """Return the ways of merging that the repository allows."""
-        settings = (await self.github.send(requests.get_repository(self.name))).decode(MergeSettings)
-        allowed: dict[MergeMethod, bool] = {
-            "merge": settings.allow_merge_commit,
-            "squash": settings.allow_squash_merge,
-            "rebase": settings.allow_rebase_merge,
-        }
-        return [method for method, is_allowed in allowed.items() if is_allowed]
-
-    async def merge_branch(self, *, into: str, source: str) -> str | None:
-        """Merge a branch into another and return the merge commit, None where there is nothing to merge."""
-        response = await self.github.send(requests.merge_branch(self.name, into=into, source=source))
-        return None if response.status == 204 else response.decode(Commit).sha
-
-    async def compare(self, base: str, head: str) -> Comparison:
-        """Return the commits and files of `head` that `base` has not."""
-        return (await self.github.send(requests.compare(self.name, base=base, head=head))).decode(Comparison)
-
-    async def find_tip(self, branch: str) -> str | None:
-        """Return the commit that a branch is at, None where it does not exist."""
-        response = await self.github.send(requests.get_branch_tip(self.name, branch))
-        return response.decode(Ref).object.sha if response.status == 200 else None
-
-    async def delete_branch(self, branch: str) -> None:
-        """Delete a branch; raise BranchNotFound if it is gone."""
-        await self.github.send(requests.delete_branch(self.name, branch))
-
-    async def list_checks(self, sha: str) -> list[checks.Check]:
-        """Return the checks of a commit, of both kinds."""
-        runs = await self._list_check_runs(sha)
-        status = (await self.github.send(requests.get_commit_status(self.name, sha))).decode(CombinedStatus)
-        return [*map(checks.read_run, runs), *map(checks.read_status, status.statuses)]
-
-    async def list_required_checks(self, branch: str) -> set[str]:
-        """Return the names of the checks without which nothing is merged into `branch`."""
-        protected = (await self.github.send(requests.get_branch(self.name, branch))).decode(Branch)
-        response = await self.github.send(requests.list_branch_rules(self.name, branch))
-        rules = response.decode(list[Rule]) if response.status == 200 else []
-        return checks.collect_required(protected, rules)
-
-    async def _open_once(self, request: ApiRequest, head: str, base: str) -> PullRequest:
-        try:
-            return (await self.github.send(request)).decode(PullRequest)
-        except PullRequestExists as error:
-            pull_request = await self.find_open(head, base)
-            raise (exists_error(pull_request) if pull_request else error) from None
-
-    async def _list_check_runs(self, sha: str) -> list[CheckRun]:
-        runs: list[CheckRun] = []
-        number = 1
-        while True:
-            page = (await self.github.send(requests.list_check_runs(self.name, sha, number))).decode(
-                CheckRuns
-            )
-            runs += page.check_runs
-            if len(runs) >= page.total_count or not page.check_runs:
-                return runs
-            number += 1
-
-    async def _list_pull_requests(
-        self, state: str, base: str, head: str | None, count: int = requests.PAGE
-    ) -> list[PullRequest]:
-        request = requests.list_pull_requests(self.name, state=state, base=base, head=head, count=count)
-        return (await self.github.send(request)).decode(list[PullRequest])
-
-
-def exists_error(pull_request: PullRequest) -> PullRequestExists:
-    """Return the error that says which pull request there is already."""
-    return PullRequestExists(
-        f"There is an open pull request already: #{pull_request.number} ({pull_request.html_url})",
-        data={"number": pull_request.number, "htmlUrl": pull_request.html_url},
-    )

@@ -7,8 +7,8 @@ from msgspec import structs
 from github_worker.contract import MergeMethod, PullRequestMerged
 from github_worker.errors import MergeConflict, PullRequestNotMergeable
 from github_worker.github.checks import summarize
-from github_worker.github.client import Repository
 from github_worker.github.errors import BaseMoved, HeadMoved, MethodRefused
+from github_worker.github.repository import Repository
 from github_worker.github.requests import MergeOptions
 from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
@@ -30,7 +30,7 @@ async def wait_until_mergeable(
     polls = 0
     while True:
         report("waiting_mergeable", reason)
-        pull_request = await repository.get_pull_request(number)
+        pull_request = await repository.pull_requests.get(number)
         if pull_request.is_merged:
             return pull_request
         waiting_for = _find_open_question(pull_request, outdated)
@@ -97,16 +97,16 @@ async def merge(
 async def _merge_once(
     repository: Repository, number: int, options: MergeOptions, sha: str | None
 ) -> PullRequestMerged:
-    pull_request = await repository.get_pull_request(number)
+    pull_request = await repository.pull_requests.get(number)
     if pull_request.is_merged:
         return report_earlier_merge(pull_request)
     if pull_request.state == "closed":
         raise PullRequestNotMergeable(f"#{number} is closed")
     try:
-        merge = await repository.merge(number, sha or pull_request.head.sha, options)
+        merge = await repository.pull_requests.merge(number, sha or pull_request.head.sha, options)
     except (PullRequestNotMergeable, MergeConflict):
         # a merge whose response was lost is refused when it is asked for again
-        pull_request = await repository.get_pull_request(number)
+        pull_request = await repository.pull_requests.get(number)
         if not pull_request.is_merged:
             raise
         return report_earlier_merge(pull_request)

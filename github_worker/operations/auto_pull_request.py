@@ -20,9 +20,10 @@ from github_worker.contract import (
     PullRequestMerged,
 )
 from github_worker.errors import BranchNotFound, JobError
-from github_worker.github.client import Repository, open_github
+from github_worker.github.client import open_github
 from github_worker.github.errors import HeadMoved
 from github_worker.github.merging import merge, report_earlier_merge, wait_until_mergeable
+from github_worker.github.repository import Repository
 from github_worker.github.requests import MergeOptions
 from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
@@ -89,9 +90,9 @@ async def _find_or_open(
 
 async def _find(repository: Repository, branch: str, base: str) -> PullRequest | None:
     """Return the open pull request, or the one by which all that the branch has was merged."""
-    if pull_request := await repository.find_open(branch, base):
+    if pull_request := await repository.pull_requests.find_open(branch, base):
         return pull_request
-    pull_request = await repository.find_merged(branch, base)
+    pull_request = await repository.pull_requests.find_merged(branch, base)
     tip = await repository.find_tip(branch)
     if pull_request and tip in (None, pull_request.head.sha):
         return pull_request
@@ -132,7 +133,7 @@ async def _delete_branch(repository: Repository, pull_request: PullRequest, repo
     branch = pull_request.head.ref
     report("deleting_branch", f"Deleting {branch}")
     try:
-        merged = await repository.get_pull_request(pull_request.number)
+        merged = await repository.pull_requests.get(pull_request.number)
         tip = await repository.find_tip(branch)
         if tip not in (None, merged.head.sha):
             report.warning("branch_kept", f"{branch} has commits that were not merged: it is not deleted")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from github_worker.contract import BranchTip, CreatePullRequest, PullRequestOpened
-from github_worker.github.client import Repository, exists_error, open_github
+from github_worker.github.client import open_github
+from github_worker.github.pull_requests import exists_error
+from github_worker.github.repository import Repository
 from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
 from github_worker.services import Services
@@ -18,7 +20,7 @@ async def create_pull_request(
     async with open_github(services.settings, request.access_token, report) as github:
         repository = Repository(github, name)
         report("creating_pr", f"Opening a pull request from {head} into {request.base} in {name}")
-        if existing := await repository.find_open(head, request.base):
+        if existing := await repository.pull_requests.find_open(head, request.base):
             raise exists_error(existing)
         pull_request = await open_pull_request(repository, head, request, services.namer, report)
         report("pr_created", f"Opened #{pull_request.number}: {pull_request.html_url}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from github_worker.contract import MergePullRequest, PullRequestMerged
-from github_worker.github.client import Repository, open_github
+from github_worker.github.client import open_github
 from github_worker.github.merging import merge
+from github_worker.github.repository import Repository
 from github_worker.github.requests import FullName, MergeOptions
 from github_worker.progress import Report
 from github_worker.services import Services

@@ -21,7 +21,7 @@ from github_worker.errors import (
     SessionCorrupt,
     UnsupportedRepository,
 )
-from github_worker.github.client import Repository
+from github_worker.github.repository import Repository
 from github_worker.github.requests import FullName
 from github_worker.github.responses import ChangedFile, Comparison, PullRequest
 from github_worker.naming.namer import Namer, PullRequestText
@@ -108,7 +108,9 @@ async def open_pull_request(
         title = text.title if title is None else title
         body = text.body if body is None else body
     draft = isinstance(request, CreatePullRequest) and request.draft
-    return await repository.open(head=head, base=request.base, title=title, body=body, draft=draft)
+    return await repository.pull_requests.open(
+        head=head, base=request.base, title=title, body=body, draft=draft
+    )
 
 
 async def _write_text(
@@ -117,7 +119,7 @@ async def _write_text(
     comparison = await _compare(repository, head, request.base)
     if not comparison.ahead_by:
         raise NoCommits(f"{head} has no commits that {request.base} has not")
-    titles = await repository.list_recent_titles(request.base, _RECENT_TITLES)
+    titles = await repository.pull_requests.list_recent_titles(request.base, _RECENT_TITLES)
     return await namer.describe_pull_request(_build_context(comparison, titles), request.claude_credentials)
 
 

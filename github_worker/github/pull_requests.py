@@ -1,0 +1,100 @@
+"""The pull requests of a repository on GitHub: find, open, merge."""
+
+from __future__ import annotations
+
+from github_worker.errors import MergeConflict, PullRequestExists, PullRequestNotMergeable
+from github_worker.github.client import GitHub, OutcomeUnknown
+from github_worker.github.requests import PAGE, ApiRequest, FullName, MergeOptions
+from github_worker.github.responses import Merge, PullRequest
+
+
+class PullRequests:
+    """The pull requests of a repository; every method raises a JobError where GitHub refuses."""
+
+    def __init__(self, github: GitHub, repository: FullName) -> None:
+        self._github = github
+        self._repository = repository
+        self._path = f"{repository.path}/pulls"
+
+    async def find_open(self, head: str, base: str) -> PullRequest | None:
+        """Return the open pull request from `head` into `base`."""
+        candidates = await self._list("open", base, head)
+        return next((candidate for candidate in candidates if candidate.is_from(head)), None)
+
+    async def find_merged(self, head: str, base: str) -> PullRequest | None:
+        """Return the newest merged pull request from `head` into `base`."""
+        candidates = await self._list("closed", base, head)
+        return next((one for one in candidates if one.is_from(head) and one.is_merged), None)
+
+    async def list_recent_titles(self, base: str, count: int) -> list[str]:
+        """Return the titles of the newest pull requests into `base`."""
+        return [pull_request.title for pull_request in await self._list("all", base, None, count)]
+
+    async def get(self, number: int) -> PullRequest:
+        """Return one pull request; this also makes GitHub find out whether it can be merged."""
+        request = ApiRequest(
+            purpose=f"Asking for {self._repository}#{number}", method="GET", path=f"{self._path}/{number}"
+        )
+        return (await self._github.send(request)).decode(PullRequest)
+
+    async def open(self, *, head: str, base: str, title: str, body: str, draft: bool) -> PullRequest:
+        """Open a pull request, one even if a response is lost; raise PullRequestExists if there was one."""
+        request = ApiRequest(
+            purpose=f"Opening a pull request from {head} into {base} in {self._repository}",
+            method="POST",
+            path=self._path,
+            body={"title": title, "head": head, "base": base, "body": body, "draft": draft},
+            statuses=frozenset({201}),
+            repeatable=False,  # a second one is refused, so the outcome of a lost one is looked up
+        )
+        try:
+            return await self._open_once(request, head, base)
+        except OutcomeUnknown:
+            if pull_request := await self.find_open(head, base):
+                return pull_request
+        return await self._open_once(request, head, base)
+
+    async def merge(self, number: int, sha: str, options: MergeOptions) -> Merge:
+        """Merge a pull request whose head is `sha`; raise PullRequestNotMergeable or MergeConflict."""
+        body = {
+            "sha": sha,
+            "merge_method": options.method,
+            "commit_title": options.title,
+            "commit_message": options.text,
+        }
+        request = ApiRequest(
+            purpose=f"Merging {self._repository}#{number}",
+            method="PUT",
+            path=f"{self._path}/{number}/merge",
+            body={key: value for key, value in body.items() if value is not None},
+            errors={405: PullRequestNotMergeable, 409: MergeConflict, 422: PullRequestNotMergeable},
+        )
+        return (await self._github.send(request)).decode(Merge)
+
+    async def _open_once(self, request: ApiRequest, head: str, base: str) -> PullRequest:
+        try:
+            return (await self._github.send(request)).decode(PullRequest)
+        except PullRequestExists as error:
+            pull_request = await self.find_open(head, base)
+            raise (exists_error(pull_request) if pull_request else error) from None
+
+    async def _list(self, state: str, base: str, head: str | None, count: int = PAGE) -> list[PullRequest]:
+        """Return the newest pull requests into `base`, from the repository's `head` if one is given."""
+        query = {"state": state, "base": base, "sort": "created", "direction": "desc", "per_page": str(count)}
+        if head is not None:
+            query["head"] = f"{self._repository.owner}:{head}"
+        request = ApiRequest(
+            purpose=f"Listing the pull requests of {self._repository}",
+            method="GET",
+            path=self._path,
+            query=query,
+        )
+        return (await self._github.send(request)).decode(list[PullRequest])
+
+
+def exists_error(pull_request: PullRequest) -> PullRequestExists:
+    """Return the error that says which pull request there is already."""
+    return PullRequestExists(
+        f"There is an open pull request already: #{pull_request.number} ({pull_request.html_url})",
+        data={"number": pull_request.number, "htmlUrl": pull_request.html_url},
+    )

@@ -1,0 +1,144 @@
+"""A repository on GitHub: its branches, their rules, and the checks of their commits."""
+
+from __future__ import annotations
+
+from github_worker.contract import MergeMethod
+from github_worker.errors import BranchNotFound, MergeConflict
+from github_worker.github import checks
+from github_worker.github.client import GitHub
+from github_worker.github.pull_requests import PullRequests
+from github_worker.github.requests import PAGE, ApiRequest, FullName, quote_branch
+from github_worker.github.responses import (
+    Branch,
+    CheckRun,
+    CheckRuns,
+    CombinedStatus,
+    Commit,
+    Comparison,
+    MergeSettings,
+    Ref,
+    Rule,
+)
+
+
+class Repository:
+    """A repository; every method raises a JobError where GitHub refuses."""
+
+    def __init__(self, github: GitHub, name: FullName) -> None:
+        self.github = github
+        self.name = name
+        self.pull_requests = PullRequests(github, name)
+
+    async def list_merge_methods(self) -> list[MergeMethod]:
+        """Return the ways of merging that the repository allows."""
+        request = ApiRequest(purpose=f"Asking for {self.name}", method="GET", path=self.name.path)
+        settings = (await self.github.send(request)).decode(MergeSettings)
+        allowed: dict[MergeMethod, bool] = {
+            "merge": settings.allow_merge_commit,
+            "squash": settings.allow_squash_merge,
+            "rebase": settings.allow_rebase_merge,
+        }
+        return [method for method, is_allowed in allowed.items() if is_allowed]
+
+    async def merge_branch(self, *, into: str, source: str) -> str | None:
+        """Merge a branch into another and return the merge commit, None where there is nothing to merge."""
+        request = ApiRequest(
+            purpose=f"Merging {source} into {into} in {self.name}",
+            method="POST",
+            path=f"{self.name.path}/merges",
+            body={"base": into, "head": source},
+            statuses=frozenset({201, 204}),
+            errors={404: BranchNotFound, 409: MergeConflict},
+        )
+        response = await self.github.send(request)
+        return None if response.status == 204 else response.decode(Commit).sha
+
+    async def compare(self, base: str, head: str) -> Comparison:
+        """Return the commits and files of `head` that `base` has not: at most 250 and 300 of them."""
+        request = ApiRequest(
+            purpose=f"Comparing {head} with {base} in {self.name}",
+            method="GET",
+            path=f"{self.name.path}/compare/{quote_branch(base)}...{quote_branch(head)}",
+            errors={404: BranchNotFound},
+        )
+        return (await self.github.send(request)).decode(Comparison)
+
+    async def find_tip(self, branch: str) -> str | None:
+        """Return the commit that a branch is at, None where it does not exist or the repository is empty."""
+        request = ApiRequest(
+            purpose=f"Asking for the branch {branch} of {self.name}",
+            method="GET",
+            path=f"{self.name.path}/git/ref/heads/{quote_branch(branch)}",
+            statuses=frozenset({200, 404, 409}),
+        )
+        response = await self.github.send(request)
+        return response.decode(Ref).object.sha if response.status == 200 else None
+
+    async def delete_branch(self, branch: str) -> None:
+        """Delete a branch; raise BranchNotFound if it is gone."""
+        request = ApiRequest(
+            purpose=f"Deleting the branch {branch} of {self.name}",
+            method="DELETE",
+            path=f"{self.name.path}/git/refs/heads/{quote_branch(branch)}",
+            statuses=frozenset({204}),
+            errors={404: BranchNotFound},
+        )
+        await self.github.send(request)
+
+    async def list_checks(self, sha: str) -> list[checks.Check]:
+        """Return the checks of a commit, of both kinds."""
+        runs = await self._list_check_runs(sha)
+        statuses = await self._list_statuses(sha)
+        return [*map(checks.read_run, runs), *map(checks.read_status, statuses.statuses)]
+
+    async def list_required_checks(self, branch: str) -> set[str]:
+        """Return the names of the checks without which nothing is merged into `branch`."""
+        request = ApiRequest(
+            purpose=f"Asking for the branch {branch} of {self.name}",
+            method="GET",
+            path=f"{self.name.path}/branches/{quote_branch(branch)}",
+            errors={404: BranchNotFound},
+        )
+        protected = (await self.github.send(request)).decode(Branch)
+        return checks.collect_required(protected, await self._list_rules(branch))
+
+    async def _list_rules(self, branch: str) -> list[Rule]:
+        """Return the rules of a branch; a GitHub Enterprise before 3.11 has none, and says 404."""
+        request = ApiRequest(
+            purpose=f"Asking for the rules of the branch {branch} of {self.name}",
+            method="GET",
+            path=f"{self.name.path}/rules/branches/{quote_branch(branch)}",
+            query={"per_page": str(PAGE)},
+            statuses=frozenset({200, 404}),
+        )
+        response = await self.github.send(request)
+        return response.decode(list[Rule]) if response.status == 200 else []
+
+    async def _list_check_runs(self, sha: str) -> list[CheckRun]:
+        runs: list[CheckRun] = []
+        number = 1
+        while True:
+            page = await self._get_check_runs(sha, number)
+            runs += page.check_runs
+            if len(runs) >= page.total_count or not page.check_runs:
+                return runs
+            number += 1
+
+    async def _get_check_runs(self, sha: str, page: int) -> CheckRuns:
+        request = ApiRequest(
+            purpose=f"Asking for the checks of {sha} in {self.name}",
+            method="GET",
+            path=f"{self.name.path}/commits/{sha}/check-runs",
+            query={"per_page": str(PAGE), "page": str(page)},
+        )
+        return (await self.github.send(request)).decode(CheckRuns)
+
+    async def _list_statuses(self, sha: str) -> CombinedStatus:
+        """Return a commit's statuses, which are the older kind of check."""
+        request = ApiRequest(
+            purpose=f"Asking for the statuses of {sha} in {self.name}",
+            method="GET",
+            path=f"{self.name.path}/commits/{sha}/status",
+            query={"per_page": str(PAGE)},
+        )
+        return (await self.github.send(request)).decode(CombinedStatus)
