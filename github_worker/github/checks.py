@@ -42,11 +42,11 @@ def read_status(status: CommitStatus) -> Check:
 
 def collect_required(branch: Branch, rules: Iterable[Rule]) -> set[str]:
     """Return the checks that a branch's protection and its rules require."""
-    protection = branch.protection.required_status_checks
-    names = set(protection.contexts if protection else ())
+    protection = branch.protection.required_status_checks if branch.protection else None
+    names = set((protection.contexts if protection else None) or ())
     for rule in rules:
         if rule.type == "required_status_checks" and rule.parameters:
-            names |= {check.context for check in rule.parameters.required_status_checks}
+            names |= {check.context for check in rule.parameters.required_status_checks or ()}
     return names
 
 

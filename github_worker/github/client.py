@@ -12,6 +12,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from msgspec import structs
+
 from github_worker import __version__
 from github_worker.contract import rfc3339
 from github_worker.errors import (
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _BACKOFF = Backoff(first=0.25, longest=2.0, tries=5)
 _MAX_HOPS = 3
 _MAX_BODY = 32 * 1024 * 1024  # a hundred check runs whose outputs are as long as GitHub lets them be
+_MAX_PAGES = 100
 _REDIRECTS = {301, 302, 307, 308}
 _NO_ADDRESS = "GitHub redirects to what is no address"
 _SHARE = 0.95  # of a job's time: it then ends by itself, saying what it waited for
@@ -64,6 +67,17 @@ class GitHub:
         if response.status in request.statuses:
             return response
         raise translate_refusal(response, request.errors, f"{request.purpose} failed")
+
+    async def send_pages(self, request: ApiRequest) -> AsyncIterator[ApiResponse]:
+        """Send a request and yield its response, page by page."""
+        for _ in range(_MAX_PAGES):
+            response = await self.send(request)
+            yield response
+            query = response.next_query
+            if query is None:
+                return
+            request = structs.replace(request, query=query)
+        raise RemoteUnavailable(f"{request.purpose} failed: GitHub's list does not end")
 
     async def pause(self, seconds: float, reason: str) -> None:
         """Wait; raise JobTimeout, saying the reason, when the job's time would be over by then."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from github_worker.errors import MergeConflict, PullRequestExists, PullRequestNotMergeable
+from collections.abc import AsyncIterator
+
+from github_worker.errors import (
+    MergeConflict,
+    PullRequestExists,
+    PullRequestNotMergeable,
+    RepositoryNotFound,
+)
 from github_worker.github.client import GitHub, OutcomeUnknown
-from github_worker.github.requests import PAGE, ApiRequest, FullName, MergeOptions
+from github_worker.github.requests import PAGE, ApiRequest, FullName, MergeOptions, get_repository
 from github_worker.github.responses import Merge, PullRequest
 
 
@@ -18,24 +25,40 @@ class PullRequests:
 
     async def find_open(self, head: str, base: str) -> PullRequest | None:
         """Return the open pull request from `head` into `base`."""
-        candidates = await self._list("open", base, head)
-        return next((candidate for candidate in candidates if candidate.is_from(head)), None)
+        async for pull_request in self._list("open", base, head):
+            if pull_request.is_from(head):
+                return pull_request
+        return None
 
     async def find_merged(self, head: str, base: str) -> PullRequest | None:
         """Return the newest merged pull request from `head` into `base`."""
-        candidates = await self._list("closed", base, head)
-        return next((one for one in candidates if one.is_from(head) and one.is_merged), None)
+        async for pull_request in self._list("closed", base, head):
+            if pull_request.is_from(head) and pull_request.is_merged:
+                return pull_request
+        return None
 
     async def list_recent_titles(self, base: str, count: int) -> list[str]:
         """Return the titles of the newest pull requests into `base`."""
-        return [pull_request.title for pull_request in await self._list("all", base, None, count)]
+        titles = []
+        async for pull_request in self._list("all", base, None, count):
+            titles.append(pull_request.title)
+            if len(titles) == count:
+                break
+        return titles
 
     async def get(self, number: int) -> PullRequest:
-        """Return one pull request; this also makes GitHub find out whether it can be merged."""
+        """Return one pull request; this also makes GitHub find out whether it can be merged.
+
+        Raise PullRequestNotMergeable where there is none of this number.
+        """
         request = ApiRequest(
             purpose=f"Asking for {self._repository}#{number}", method="GET", path=f"{self._path}/{number}"
         )
-        return (await self._github.send(request)).decode(PullRequest)
+        try:
+            return (await self._github.send(request)).decode(PullRequest)
+        except RepositoryNotFound:
+            await self._github.send(get_repository(self._repository))
+        raise PullRequestNotMergeable(f"{self._repository} has no pull request #{number}")
 
     async def open(self, *, head: str, base: str, title: str, body: str, draft: bool) -> PullRequest:
         """Open a pull request, one even if a response is lost; raise PullRequestExists if there was one."""
@@ -78,9 +101,11 @@ class PullRequests:
             pull_request = await self.find_open(head, base)
             raise (exists_error(pull_request) if pull_request else error) from None
 
-    async def _list(self, state: str, base: str, head: str | None, count: int = PAGE) -> list[PullRequest]:
-        """Return the newest pull requests into `base`, from the repository's `head` if one is given."""
-        query = {"state": state, "base": base, "sort": "created", "direction": "desc", "per_page": str(count)}
+    async def _list(
+        self, state: str, base: str, head: str | None, size: int = PAGE
+    ) -> AsyncIterator[PullRequest]:
+        """Yield the pull requests into `base`, newest first, from the repository's `head` if one is given."""
+        query = {"state": state, "base": base, "sort": "created", "direction": "desc", "per_page": str(size)}
         if head is not None:
             query["head"] = f"{self._repository.owner}:{head}"
         request = ApiRequest(
@@ -89,7 +114,9 @@ class PullRequests:
             path=self._path,
             query=query,
         )
-        return (await self._github.send(request)).decode(list[PullRequest])
+        async for page in self._github.send_pages(request):
+            for pull_request in page.decode(list[PullRequest]):
+                yield pull_request
 
 
 def exists_error(pull_request: PullRequest) -> PullRequestExists:

@@ -7,13 +7,14 @@ from github_worker.errors import BranchNotFound, MergeConflict
 from github_worker.github import checks
 from github_worker.github.client import GitHub
 from github_worker.github.pull_requests import PullRequests
-from github_worker.github.requests import PAGE, ApiRequest, FullName, quote_branch
+from github_worker.github.requests import PAGE, ApiRequest, FullName, get_repository, quote_branch
 from github_worker.github.responses import (
     Branch,
     CheckRun,
     CheckRuns,
     CombinedStatus,
     Commit,
+    CommitStatus,
     Comparison,
     MergeSettings,
     Ref,
@@ -31,12 +32,11 @@ class Repository:
 
     async def list_merge_methods(self) -> list[MergeMethod]:
         """Return the ways of merging that the repository allows."""
-        request = ApiRequest(purpose=f"Asking for {self.name}", method="GET", path=self.name.path)
-        settings = (await self.github.send(request)).decode(MergeSettings)
+        settings = (await self.github.send(get_repository(self.name))).decode(MergeSettings)
         allowed: dict[MergeMethod, bool] = {
-            "merge": settings.allow_merge_commit,
-            "squash": settings.allow_squash_merge,
-            "rebase": settings.allow_rebase_merge,
+            "merge": settings.allow_merge_commit is not False,
+            "squash": settings.allow_squash_merge is not False,
+            "rebase": settings.allow_rebase_merge is not False,
         }
         return [method for method, is_allowed in allowed.items() if is_allowed]
 
@@ -89,7 +89,7 @@ class Repository:
         """Return the checks of a commit, of both kinds."""
         runs = await self._list_check_runs(sha)
         statuses = await self._list_statuses(sha)
-        return [*map(checks.read_run, runs), *map(checks.read_status, statuses.statuses)]
+        return [*map(checks.read_run, runs), *map(checks.read_status, statuses)]
 
     async def list_required_checks(self, branch: str) -> set[str]:
         """Return the names of the checks without which nothing is merged into `branch`."""
@@ -111,29 +111,20 @@ class Repository:
             query={"per_page": str(PAGE)},
             statuses=frozenset({200, 404}),
         )
-        response = await self.github.send(request)
-        return response.decode(list[Rule]) if response.status == 200 else []
+        pages = self.github.send_pages(request)
+        return [rule async for page in pages if page.status == 200 for rule in page.decode(list[Rule])]
 
     async def _list_check_runs(self, sha: str) -> list[CheckRun]:
-        runs: list[CheckRun] = []
-        number = 1
-        while True:
-            page = await self._get_check_runs(sha, number)
-            runs += page.check_runs
-            if len(runs) >= page.total_count or not page.check_runs:
-                return runs
-            number += 1
-
-    async def _get_check_runs(self, sha: str, page: int) -> CheckRuns:
         request = ApiRequest(
             purpose=f"Asking for the checks of {sha} in {self.name}",
             method="GET",
             path=f"{self.name.path}/commits/{sha}/check-runs",
-            query={"per_page": str(PAGE), "page": str(page)},
+            query={"per_page": str(PAGE)},
         )
-        return (await self.github.send(request)).decode(CheckRuns)
+        pages = self.github.send_pages(request)
+        return [run async for page in pages for run in page.decode(CheckRuns).check_runs]
 
-    async def _list_statuses(self, sha: str) -> CombinedStatus:
+    async def _list_statuses(self, sha: str) -> list[CommitStatus]:
         """Return a commit's statuses, which are the older kind of check."""
         request = ApiRequest(
             purpose=f"Asking for the statuses of {sha} in {self.name}",
@@ -141,4 +132,5 @@ class Repository:
             path=f"{self.name.path}/commits/{sha}/status",
             query={"per_page": str(PAGE)},
         )
-        return (await self.github.send(request)).decode(CombinedStatus)
+        pages = self.github.send_pages(request)
+        return [status async for page in pages for status in page.decode(CombinedStatus).statuses]

@@ -54,6 +54,11 @@ class MergeOptions(Struct, frozen=True, kw_only=True):
     text: str | None = None
 
 
+def get_repository(name: FullName) -> ApiRequest:
+    """Ask for the repository itself."""
+    return ApiRequest(purpose=f"Asking for {name}", method="GET", path=name.path)
+
+
 def quote_branch(branch: str) -> str:
     """Quote a branch, as a part of a path; its slashes stay."""
     return quote(branch, safe="/")

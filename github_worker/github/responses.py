@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Struct
@@ -27,11 +29,22 @@ class ApiResponse(Struct, frozen=True):
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise RemoteUnavailable("GitHub's answer cannot be read: it is not what its API gives") from None
 
+    @property
+    def next_query(self) -> dict[str, str] | None:
+        """The query of the next page, None at the last one; its host and path are not of interest."""
+        link = re.search(r'<([^<>]*)>\s*;[^,<]*\brel="?next\b', self.headers.get("link", ""))
+        return dict(parse_qsl(link[1].partition("#")[0].partition("?")[2])) if link else None
+
 
 class RepositoryRef(Struct, frozen=True):
     """The repository that a branch is in."""
 
     full_name: str
+
+    @property
+    def owner(self) -> str:
+        """The repository's owner."""
+        return self.full_name.partition("/")[0]
 
 
 class Tip(Struct, frozen=True):
@@ -43,7 +56,10 @@ class Tip(Struct, frozen=True):
 
 
 class PullRequest(Struct, frozen=True, kw_only=True):
-    """A pull request; a list of them leaves out `mergeable` and what follows."""
+    """A pull request; a list of them leaves out `mergeable` and what follows.
+
+    `merge_commit_sha` goes with version 2026-03-10 of the API.
+    """
 
     number: int
     title: str
@@ -51,10 +67,11 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     html_url: str
     head: Tip
     base: Tip
-    merged_at: str | None
-    merge_commit_sha: str | None
+    node_id: str = ""
+    merged_at: str | None = None
+    merge_commit_sha: str | None = None
     mergeable: bool | None = None
-    mergeable_state: str = "unknown"
+    mergeable_state: str | None = None
 
     @property
     def is_merged(self) -> bool:
@@ -70,29 +87,29 @@ class PullRequest(Struct, frozen=True, kw_only=True):
 class Merge(Struct, frozen=True):
     """The commit that merging a pull request made."""
 
-    sha: str
-    message: str
+    sha: str | None = None
+    message: str = "Merged"
 
 
 class _CommitMessage(Struct, frozen=True):
-    message: str
+    message: str = ""
 
 
 class Commit(Struct, frozen=True):
     """A commit and its message."""
 
     sha: str
-    commit: _CommitMessage
+    commit: _CommitMessage = _CommitMessage()
 
 
 class ChangedFile(Struct, frozen=True):
     """A file that differs; `status` is GitHub's word: added, removed, modified, renamed, …"""
 
     filename: str
-    status: str
-    additions: int
-    deletions: int
-    patch: str = ""
+    status: str = "modified"
+    additions: int = 0
+    deletions: int = 0
+    patch: str | None = None
     previous_filename: str | None = None
 
 
@@ -101,7 +118,7 @@ class Comparison(Struct, frozen=True):
 
     ahead_by: int
     commits: list[Commit]
-    files: list[ChangedFile] = []
+    files: list[ChangedFile] | None = None
 
 
 class _Object(Struct, frozen=True):
@@ -117,9 +134,9 @@ class Ref(Struct, frozen=True):
 class MergeSettings(Struct, frozen=True):
     """The ways of merging that a repository allows; left out for a token that may not write."""
 
-    allow_merge_commit: bool = True
-    allow_squash_merge: bool = True
-    allow_rebase_merge: bool = True
+    allow_merge_commit: bool | None = None
+    allow_squash_merge: bool | None = None
+    allow_rebase_merge: bool | None = None
 
 
 class CheckRun(Struct, frozen=True):
@@ -127,13 +144,12 @@ class CheckRun(Struct, frozen=True):
 
     name: str
     status: str
-    conclusion: str | None
+    conclusion: str | None = None
 
 
 class CheckRuns(Struct, frozen=True):
     """A page of checks."""
 
-    total_count: int
     check_runs: list[CheckRun]
 
 
@@ -145,13 +161,13 @@ class CommitStatus(Struct, frozen=True):
 
 
 class CombinedStatus(Struct, frozen=True):
-    """The latest status of each context."""
+    """A page of the latest status of each context."""
 
     statuses: list[CommitStatus]
 
 
 class _RequiredChecks(Struct, frozen=True):
-    contexts: list[str] = []
+    contexts: list[str] | None = None
 
 
 class _Protection(Struct, frozen=True):
@@ -161,7 +177,7 @@ class _Protection(Struct, frozen=True):
 class Branch(Struct, frozen=True):
     """A branch and the checks that its protection requires."""
 
-    protection: _Protection = _Protection()
+    protection: _Protection | None = None
 
 
 class _RequiredContext(Struct, frozen=True):
@@ -171,7 +187,7 @@ class _RequiredContext(Struct, frozen=True):
 class RuleParameters(Struct, frozen=True):
     """The parameters of a rule, of which one kind of rule has these."""
 
-    required_status_checks: list[_RequiredContext] = []
+    required_status_checks: list[_RequiredContext] | None = None
 
 
 class Rule(Struct, frozen=True):

@@ -134,8 +134,8 @@ async def _compare(repository: Repository, head: str, base: str) -> Comparison:
 def _build_context(comparison: Comparison, titles: list[str]) -> PullRequestContext:
     return PullRequestContext(
         messages=tuple(commit.commit.message for commit in comparison.commits),
-        changes=tuple(_to_change(file) for file in comparison.files),
-        patches=((file.filename, file.patch) for file in comparison.files),
+        changes=tuple(_to_change(file) for file in comparison.files or ()),
+        patches=((file.filename, file.patch or "") for file in comparison.files or ()),
         recent_titles=tuple(titles),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from github_worker import __version__
-from github_worker.contract import AutoPullRequest, CreatePullRequest, MergePullRequest
+from github_worker.contract import AutoPullRequest, CreatePullRequest, MergePullRequest, Progress
 from github_worker.errors import (
     AuthenticationFailed,
     HostNotAllowed,
@@ -158,10 +158,37 @@ async def test_a_repository_that_is_not_there_is_not_found(jobs: Jobs) -> None:
 
 async def test_an_unprocessable_request_is_not_tried_again(github: GitHub, jobs: Jobs) -> None:
     """GitHub's validation is passed on in its own words, with the details."""
-    body = {"message": "Validation Failed", "errors": [{"message": "Draft pull requests are not supported"}]}
+    body = {"message": "Validation Failed", "errors": [{"message": "Drafts are not supported"}]}
     github.faults.add(Answer(422, json.dumps(body).encode()), _OPEN)
-    with pytest.raises(PermissionDenied, match="Validation Failed: Draft pull requests are not supported"):
+    with pytest.raises(JobError, match="Validation Failed: Drafts are not supported"):
         await jobs.run(CreatePullRequest, **_TEXTS)
+    assert github.count("POST", "/pulls") == 1
+
+
+async def test_every_page_of_a_list_is_read(github: GitHub, jobs: Jobs) -> None:
+    """Checks, statuses, rules and pull requests go on where `Link` says, whatever page size was asked for."""
+    hosted = github.repository
+    hosted.page_limit = 1
+    # a state for each request, and two requests for each look
+    hosted.checks = {"build": ["success"], "test": ["in_progress", "in_progress", "success"]}
+    hosted.statuses = {"legacy": ["success"], "other": ["pending", "pending", "success"]}
+    hosted.ruled = {"test", "other"}
+    pull = hosted.open("topic", "main", "Theirs")
+    pull.head_repository = "stranger/hello-world"
+    mine = hosted.open("topic", "main", "Mine").number
+    hosted.pulls = {number: hosted.pulls[number] for number in (mine, pull.number)}  # on the second page
+    done = await jobs.run(AutoPullRequest, branch="topic", base="main", waitForChecks=True)
+    assert (done.pr.number, done.step) == (mine, "branch_deleted")
+    messages = [event.message for event in jobs.events if isinstance(event, Progress)]
+    assert "#2 waits for checks: other, test" in messages
+
+
+async def test_a_list_without_an_end_is_given_up(github: GitHub, jobs: Jobs) -> None:
+    """A server whose every page names a next one does not hold the job."""
+    github.faults.add(Answer(200, b"[]", {"Link": '<http://x/y?page=2>; rel="next"'}), _LIST, times=1000)
+    with pytest.raises(RemoteUnavailable, match="does not end"):
+        await jobs.run(CreatePullRequest, **_TEXTS)
+    assert github.count("GET", "/pulls") == 100
 
 
 @pytest.mark.parametrize("fault", [Answer(502, b"<html>"), Cut(Moment.RECEIVED), Cut(Moment.HANDLED)])

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from tests.support import github_description as described
 from tests.support.faults import Answer, Flood, Moment, Redirect
-from tests.support.github_routes import error, route
+from tests.support.github_routes import error, page_of, route
 from tests.support.github_state import Hosted, Refused
 from tests.support.http import Handler
 from tests.support.stand_in import StandIn
@@ -80,20 +80,25 @@ class _Handler(Handler):
         elif isinstance(fault, Redirect):
             self.answer(fault.status, Location=f"{fault.base}{self.path}")
         else:
-            status, content = self._checked(body)
+            status, content, following = self._checked(body)
             self.github.faults.strike(fault, Moment.HANDLED)
-            self.answer(status, content, Content_Type="application/json; charset=utf-8")
+            # by the repository's number, as GitHub has it, whatever path was asked for
+            path = f"{self.github.origin}/repositories/1296269/{split.path.split('/', 4)[-1]}"
+            link = {"Link": f'<{path}?{following}>; rel="next", <{path}>; rel="last"'} if following else {}
+            self.answer(status, content, Content_Type="application/json; charset=utf-8", **link)
 
-    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
-    def _checked(self, body: bytes) -> tuple[int, bytes]:
+    def _checked(self, body: bytes) -> tuple[int, bytes, str | None]:
         method, target, violations = self.command, self.path, self.github.violations
         violations.extend(described.faults_of_request(method, target, body))
         status, answer = self._answered(json.loads(body) if body else {})
+        query = dict(parse_qsl(urlsplit(target).query))
+        answer, following = page_of(self.github.repository, answer, query if method == "GET" else {})
         content = b"" if answer is None else json.dumps(answer).encode()
         if status not in {401, 404, 405}:  # answers to anything, which the description does not repeat
             violations.extend(described.faults_of_answer(method, target, status, content))
-        return status, content
+        return status, content, following
 
     def _answered(self, sent: dict[str, Any]) -> tuple[int, Any]:
         if self.headers.get("Authorization") != f"Bearer {self.github.token}":

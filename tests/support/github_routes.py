@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.support import github_description as described
 from tests.support.github_state import Commit, Conflict, Hosted, PullRequest, Refused
@@ -37,7 +38,7 @@ def _list(hosted: Hosted, given: dict[str, Any]) -> tuple[int, Any]:
         and given.get("base", pull.base) == pull.base
         and given.get("head", f"{hosted.owner}:{pull.head}") == f"{hosted.owner}:{pull.head}"
     ]
-    return 200, found[: int(given.get("per_page", 30))]
+    return 200, found
 
 
 def _open(hosted: Hosted, given: dict[str, Any]) -> tuple[int, Any]:
@@ -110,8 +111,7 @@ def _check_runs(hosted: Hosted, given: dict[str, Any], sha: str) -> tuple[int, A
             {"status": state, "conclusion": None} if pending else {"status": "completed", "conclusion": state}
         )
         runs.append(run | status | {"name": name, "head_sha": sha})
-    size, page = int(given["per_page"]), int(given["page"])
-    return 200, {"total_count": len(runs), "check_runs": runs[size * (page - 1) : size * page]}
+    return 200, {"total_count": len(runs), "check_runs": runs}
 
 
 def _status(hosted: Hosted, given: dict[str, Any], sha: str) -> tuple[int, Any]:
@@ -139,6 +139,20 @@ def _rules(hosted: Hosted, given: dict[str, Any], name: str) -> tuple[int, Any]:
     return 200, rules
 
 
+def page_of(hosted: Hosted, answer: Any, query: dict[str, str]) -> tuple[Any, str | None]:
+    """Return the page of a list that was asked for, and the query of the next one."""
+    name = next((name for name in _LISTS if isinstance(answer, dict) and name in answer), None)
+    items = answer[name] if name else answer
+    if not isinstance(items, list):
+        return answer, None
+    size = min(int(query.get("per_page", 30)), hosted.page_limit)
+    number = int(query.get("page", 1))
+    page = items[size * (number - 1) : size * number]
+    following = None if len(items) <= size * number else urlencode(query | {"page": number + 1})
+    return (answer | {name: page} if name else page), following
+
+
+_LISTS = ("check_runs", "check_suites", "statuses", "workflow_runs")
 _ROUTES = (
     ("GET", r"", _repository),
     ("GET", r"/pulls", _list),

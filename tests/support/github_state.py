@@ -53,12 +53,16 @@ class PullRequest:
 
 @dataclass
 class Hosted:
-    """A repository on GitHub. `checks` and `statuses` are states by name, one for each time it is asked."""
+    """A repository on GitHub. `checks` and `statuses` are states by name, one for each time it is asked.
+
+    `page_limit` is how many of a list it gives at once, whatever it is asked for.
+    """
 
     owner: str = "octocat"
     name: str = "hello-world"
     mergeable_after: int = 0
     seen_after: int = 0
+    page_limit: int = 100
     allowed: set[str] = field(default_factory=lambda: {"merge", "squash", "rebase"})
     required: set[str] = field(default_factory=set)
     ruled: set[str] = field(default_factory=set)
