@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -12,12 +13,13 @@ from github_worker.errors import (
     AuthenticationFailed,
     BranchNotFound,
     JobError,
-    MergeConflict,
     NoCommits,
     PermissionDenied,
     PullRequestExists,
     PullRequestNotMergeable,
+    PullRequestTimeout,
     RepositoryNotFound,
+    UnsupportedRepository,
 )
 from github_worker.github.responses import ApiResponse
 from github_worker.redaction import scrub
@@ -25,46 +27,45 @@ from github_worker.redaction import scrub
 _MAX_SENTENCE = 500  # characters of GitHub's sentence that are passed on
 
 
-class BaseMoved(PullRequestNotMergeable):
+class BaseMoved(PullRequestTimeout):
     """The base got commits while GitHub merged; it asks to try again."""
 
 
+class HeadMoved(PullRequestTimeout):
+    """The branch got commits since it was looked at; GitHub asks to try again."""
+
+
 class MethodRefused(PullRequestNotMergeable):
-    """The repository does not allow this way of merging."""
-
-
-class HeadMoved(MergeConflict):
-    """The branch got commits since it was looked at."""
-
-
-class _Detail(Struct, frozen=True):
-    message: str = ""
-    field: str = ""
-    code: str = ""
+    """The repository or the base's rules do not allow this way of merging."""
 
 
 class _Body(Struct, frozen=True):
-    message: str = ""
-    errors: list[_Detail | str] | str = []
+    message: str | None = None
+    errors: Any = None  # objects, sentences, one of either, or nothing
+    documentation_url: str | None = None
 
 
 _BY_STATUS: Mapping[int, type[JobError]] = {401: AuthenticationFailed, 404: RepositoryNotFound}
-_BY_SENTENCE: tuple[tuple[int, re.Pattern[str], type[JobError]], ...] = (
-    (405, re.compile(r"Base branch was modified"), BaseMoved),
-    (405, re.compile(r"not allowed on this repository"), MethodRefused),
-    (409, re.compile(r"Head branch was modified"), HeadMoved),
-    (422, re.compile(r"No commits between"), NoCommits),
-    (422, re.compile(r"pull request already exists"), PullRequestExists),
-    (422, re.compile(r"(?:base|head) invalid"), BranchNotFound),
-    (422, re.compile(r"Reference does not exist"), BranchNotFound),
+# The first that is found counts: what says that a branch is missing goes on with "No commits between".
+_BY_SENTENCE: tuple[tuple[str, type[JobError]], ...] = (
+    (r"base branch was modified", BaseMoved),
+    (r"head branch (?:was modified|is out of date)", HeadMoved),
+    (r"merge(?: commit)?s are not allowed|merge method .*not allowed", MethodRefused),
+    (r"must not contain merge commits|can(?:no|')t be rebased", MethodRefused),
+    (r"(?:base|head) invalid|reference does not exist", BranchNotFound),
+    (r"(?:base|head) sha can't be blank|ref must be a branch", BranchNotFound),
+    (r"no commits between", NoCommits),
+    (r"pull request already exists", PullRequestExists),
+    (r"no history in common|no common ancestor", PullRequestNotMergeable),
+    (r"draft pull requests are not supported", UnsupportedRepository),
 )
 
 
 def translate_refusal(response: ApiResponse, errors: Mapping[int, type[JobError]], subject: str) -> JobError:
     """Return the error that a response stands for, in GitHub's own words; `subject` begins its message."""
     sentence = read_sentence(response)
-    for status, pattern, kind in _BY_SENTENCE:
-        if status == response.status and pattern.search(sentence):
+    for pattern, kind in _BY_SENTENCE:
+        if re.search(pattern, sentence, re.IGNORECASE):
             return kind(f"{subject}: {sentence}")
     kind = errors.get(response.status) or _BY_STATUS.get(response.status, PermissionDenied)
     return kind(f"{subject}: {sentence}{_name_missing_permission(response)}")
@@ -72,18 +73,26 @@ def translate_refusal(response: ApiResponse, errors: Mapping[int, type[JobError]
 
 def read_sentence(response: ApiResponse) -> str:
     """Return GitHub's message, with its details, on one line and without secrets."""
-    try:
-        body = msgspec.json.decode(response.content, type=_Body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        body = _Body()
-    sentence = ": ".join(filter(None, [body.message, "; ".join(_list_details(body))]))
+    body = _read_body(response)
+    sentence = ": ".join(filter(None, [body.message, "; ".join(_list_details(body.errors))]))
     sentence = scrub(" ".join(sentence.split()))[:_MAX_SENTENCE]
     return sentence or f"GitHub answered with status {response.status}"
 
 
-def _list_details(body: _Body) -> Iterator[str]:
-    for detail in [body.errors] if isinstance(body.errors, str) else body.errors:
-        yield detail if isinstance(detail, str) else detail.message or f"{detail.field} {detail.code}"
+def _read_body(response: ApiResponse) -> _Body:
+    try:
+        return msgspec.json.decode(response.content, type=_Body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Body()
+
+
+def _list_details(errors: Any) -> Iterator[str]:
+    for detail in errors if isinstance(errors, list) else [errors]:
+        if isinstance(detail, str):
+            yield detail
+        elif isinstance(detail, dict):
+            named = [detail.get("field"), detail.get("code")]
+            yield str(detail.get("message") or " ".join(str(name) for name in named if name))
 
 
 def _name_missing_permission(response: ApiResponse) -> str:
@@ -101,6 +110,13 @@ def _name_missing_permission(response: ApiResponse) -> str:
 _DEFAULT_PAUSE = 60.0  # seconds: "wait for at least one minute"
 _MIN_PAUSE = 1.0  # seconds: all of GitHub's times are in whole ones
 _MAX_PAUSE = 365 * 24 * 3600.0  # seconds: a time that can be told
+# GitHub tells a secondary limit in words alone at times; these are what its clients know.
+_LIMIT_SENTENCE = re.compile(
+    r"rate limit|abuse detection|submitted too quickly"
+    r"|please (?:retry your request again later|wait a few minutes before you try again)",
+    re.IGNORECASE,
+)
+_LIMIT_PAGE = re.compile(r"#?(?:abuse|secondary)-rate-limits$")
 
 
 def read_limit_pause(response: ApiResponse, now: float) -> float | None:
@@ -108,7 +124,7 @@ def read_limit_pause(response: ApiResponse, now: float) -> float | None:
 
     `now` is in seconds since the epoch.
     """
-    if response.status not in {403, 429}:
+    if response.status not in {403, 429} and not _is_limit_elsewhere(response):
         return None
     retry_after = response.headers.get("retry-after", "")
     if retry_after.isdecimal():
@@ -116,6 +132,16 @@ def read_limit_pause(response: ApiResponse, now: float) -> float | None:
     reset = response.headers.get("x-ratelimit-reset", "")
     if response.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
         return min(max(float(reset) - now, 0.0) + _MIN_PAUSE, _MAX_PAUSE)
-    if response.status == 429 or "rate limit" in read_sentence(response):
+    if response.status == 429 or _tells_of_limit(response):
         return _DEFAULT_PAUSE
     return None
+
+
+def _tells_of_limit(response: ApiResponse) -> bool:
+    page = _read_body(response).documentation_url or ""
+    return bool(_LIMIT_SENTENCE.search(read_sentence(response)) or _LIMIT_PAGE.search(page))
+
+
+def _is_limit_elsewhere(response: ApiResponse) -> bool:
+    """Tell whether a response is a limit under another status: of content that is made too fast."""
+    return response.status == 422 and _tells_of_limit(response)

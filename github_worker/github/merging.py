@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from github_worker.contract import MergeMethod, PullRequestMerged
-from github_worker.errors import MergeConflict, PullRequestNotMergeable
+from github_worker.errors import MergeConflict, PullRequestNotMergeable, PullRequestTimeout
 from github_worker.github.checks import summarize
 from github_worker.github.errors import BaseMoved, HeadMoved, MethodRefused
 from github_worker.github.repository import Repository
@@ -78,7 +78,8 @@ async def merge(
 ) -> PullRequestMerged:
     """Merge a pull request, if `sha` is given only that head of it.
 
-    Raise PullRequestNotMergeable or MergeConflict; a refusal that passes by itself is tried again first.
+    Raise PullRequestNotMergeable or MergeConflict; what passes by itself is tried again, and is a
+    PullRequestTimeout if it does not.
     """
     for failures in range(1, _MERGES.tries):
         try:
@@ -104,7 +105,7 @@ async def _merge_once(
         raise PullRequestNotMergeable(f"#{number} is closed")
     try:
         merge = await repository.pull_requests.merge(number, sha or pull_request.head.sha, options)
-    except (PullRequestNotMergeable, MergeConflict):
+    except (PullRequestNotMergeable, PullRequestTimeout, MergeConflict):
         # a merge whose response was lost is refused when it is asked for again
         pull_request = await repository.pull_requests.get(number)
         if not pull_request.is_merged:

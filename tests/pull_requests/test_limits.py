@@ -38,7 +38,43 @@ def test_a_limit_says_when_it_is_over(status: int, headers: dict[str, str], seco
     assert read_limit_pause(ApiResponse(status, headers, b"{}"), NOW) == seconds
 
 
-def test_a_limit_that_is_told_in_words_is_one() -> None:
-    """A secondary limit may come without a header."""
-    said = json.dumps({"message": "You have exceeded a secondary rate limit"}).encode()
-    assert read_limit_pause(ApiResponse(403, {}, said), NOW) == 60.0
+_DOCS = "https://docs.github.com/rest/overview"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "documentation"),
+    [
+        (403, "You have exceeded a secondary rate limit", ""),
+        (403, "API rate limit exceeded for user ID 1.", ""),
+        (403, "api RATE LIMIT exceeded for 1.2.3.4", ""),
+        (403, "You have triggered an abuse detection mechanism. Please retry your request again later.", ""),
+        (403, "You have been blocked from content creation. Please retry your request again later.", ""),
+        (403, "Slow down. Please wait a few minutes before you try again.", ""),
+        (403, "Forbidden", f"{_DOCS}/resources-in-the-rest-api#abuse-rate-limits"),
+        (403, "Forbidden", f"{_DOCS}/rate-limits-for-the-rest-api#about-secondary-rate-limits"),
+        (422, "Validation Failed: was submitted too quickly", ""),
+    ],
+)
+@pytest.mark.parametrize("retry_after", [None, ""])
+def test_a_limit_that_is_told_in_words_is_one(
+    status: int, message: str, documentation: str, retry_after: str | None
+) -> None:
+    """A secondary limit may come without a header, or an empty one; these are what GitHub's clients know."""
+    said = json.dumps({"message": message, "documentation_url": documentation}).encode()
+    headers = {} if retry_after is None else {"retry-after": retry_after}
+    assert read_limit_pause(ApiResponse(status, headers, said), NOW) == 60.0
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (403, "Resource not accessible by integration"),
+        (403, "Must have admin rights to Repository."),
+        (422, "Validation Failed"),
+        (404, "Not Found"),
+    ],
+)
+def test_a_refusal_that_is_no_limit_is_not_waited_for(status: int, message: str) -> None:
+    """To ask again would not help."""
+    said = json.dumps({"message": message}).encode()
+    assert read_limit_pause(ApiResponse(status, {**SPENT}, said), NOW) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from github_worker.contract import MergePullRequest
-from github_worker.errors import MergeConflict, PullRequestNotMergeable, RepositoryNotFound
+from github_worker.errors import PullRequestNotMergeable, PullRequestTimeout, RepositoryNotFound
 from tests.pull_requests.conftest import Jobs
 from tests.support.faults import Cut, Meanwhile, Moment
 from tests.support.github import GitHub
@@ -87,7 +87,7 @@ async def test_a_merge_whose_answer_is_lost_is_a_merge(github: GitHub, jobs: Job
 
 
 async def test_a_pull_request_with_conflicts_cannot_be_merged(github: GitHub, jobs: Jobs) -> None:
-    """GitHub's 405 is `PR_NOT_MERGEABLE`, with its own sentence."""
+    """GitHub's 405 is `pr_not_mergeable`, with its own sentence."""
     github.repository.commit("main", "Go another way", {"src/theme.ts": "light"})
     with pytest.raises(PullRequestNotMergeable, match="Pull Request is not mergeable"):
         await jobs.run(MergePullRequest, pullNumber=1)
@@ -107,11 +107,30 @@ async def test_a_branch_that_moved_meanwhile_is_merged_as_it_is_now(github: GitH
     assert "src/more.ts" in github.repository.commits[github.repository.branches["main"]].tree
 
 
-async def test_a_branch_that_keeps_moving_is_a_conflict(github: GitHub, jobs: Jobs) -> None:
-    """GitHub's 409 is `MERGE_CONFLICT`."""
-    github.refuse(_MERGE, 409, "Head branch is out of date. Review and try the merge again.")
-    with pytest.raises(MergeConflict, match="out of date"):
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (409, "Head branch is out of date. Review and try the merge again."),
+        (409, "Head branch was modified. Review and try the merge again."),
+        (409, "Base branch was modified. Review and try the merge again."),
+        (405, "Base branch was modified. Review and try the merge again."),
+    ],
+)
+async def test_a_branch_that_moved_is_merged_at_the_next_try(
+    github: GitHub, jobs: Jobs, status: int, message: str
+) -> None:
+    """GitHub asks to try again, and it works."""
+    github.refuse(_MERGE, status, message, times=2)
+    assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
+    assert github.count("PUT", "/merge") == 3
+
+
+async def test_a_branch_that_keeps_moving_is_a_timeout(github: GitHub, jobs: Jobs) -> None:
+    """It is no conflict: to ask later helps."""
+    github.refuse(_MERGE, 409, "Head branch is out of date. Review and try the merge again.", times=100)
+    with pytest.raises(PullRequestTimeout, match="out of date"):
         await jobs.run(MergePullRequest, pullNumber=1)
+    assert github.count("PUT", "/merge") == 6
 
 
 async def test_a_closed_pull_request_cannot_be_merged(github: GitHub, jobs: Jobs) -> None:
@@ -128,7 +147,13 @@ async def test_a_draft_cannot_be_merged(github: GitHub, jobs: Jobs) -> None:
         await jobs.run(MergePullRequest, pullNumber=1)
 
 
-async def test_a_pull_request_that_is_not_there_is_not_found(jobs: Jobs) -> None:
-    """The message says which one was asked for."""
-    with pytest.raises(RepositoryNotFound, match="octocat/hello-world#7"):
+async def test_a_pull_request_that_is_not_there_is_not_mergeable(jobs: Jobs) -> None:
+    """It is not the repository that is missing, and the message says which number was asked for."""
+    with pytest.raises(PullRequestNotMergeable, match="octocat/hello-world has no pull request #7"):
         await jobs.run(MergePullRequest, pullNumber=7)
+
+
+async def test_a_pull_request_of_no_repository_is_not_found(jobs: Jobs) -> None:
+    """A repository that the token may not see is the same to GitHub."""
+    with pytest.raises(RepositoryNotFound, match="octocat/other"):
+        await jobs.run(MergePullRequest, pullNumber=1, repo="other")
