@@ -355,6 +355,7 @@ class GitHubWorker:
         title: str | None = None,
         body: str | None = None,
         wait_for_checks: bool = False,
+        wait_timeout: int | None = None,
         claude_credentials: Credential | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
@@ -367,6 +368,8 @@ class GitHubWorker:
         - `title`, `body`: the words of a new pull request; by default they are made from its commits.
         - `wait_for_checks`: whether to wait for the checks that the base requires or, if it requires none,
           the branch's; no by default.
+        - `wait_timeout`: the seconds to wait for GitHub before the job fails with `TIMEOUT`, with what was
+          done so far in `data`; 30 by default, or with `wait_for_checks` until the job's time is nearly over.
         """
         request = wire.build(
             AutoPullRequest,
@@ -378,6 +381,7 @@ class GitHubWorker:
             title=title,
             body=body,
             wait_for_checks=wait_for_checks,
+            wait_timeout=wait_timeout,
             claude_credentials=claude_credentials,
             access_token=access_token,
             request_id=request_id,

@@ -55,6 +55,16 @@ _Body = Annotated[
     describe("The pull request's description; from its commits unless given.", "The toggle is in the menu."),
 ]
 
+_WaitTimeout = Annotated[
+    int,
+    Meta(ge=1, le=86_400),
+    describe(
+        "Seconds to wait for GitHub before the job ends in `TIMEOUT`; 30 unless given, or with "
+        "`waitForChecks` until the job's time is nearly over.",
+        120,
+    ),
+]
+
 
 class Author(Struct, frozen=True, forbid_unknown_fields=True):
     """The author of a commit."""
@@ -218,6 +228,7 @@ class AutoPullRequest(Request, frozen=True, kw_only=True):
             True,
         ),
     ] = False
+    wait_timeout: _WaitTimeout | None = None
     claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
 

@@ -7,10 +7,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from github_worker.github.responses import Branch, CheckRun, CommitStatus, Rule
+from github_worker.github.responses import Branch, CheckRun, CheckSuite, CommitStatus, Rule, WorkflowRun
 
 CheckState = Literal["pending", "passed", "failed"]
+SETTLING = 10.0  # seconds after which a head without checks is taken to have none
 _PASSED = {"success", "neutral", "skipped"}  # what GitHub takes for a pass of a required check
+_ACTIONS = "github-actions"
+_SILENCE = 3.0  # settling times after which an app that was told of a commit has nothing to say
 
 
 class Check(Struct, frozen=True):
@@ -38,6 +41,26 @@ def read_status(status: CommitStatus) -> Check:
     """Read a commit status."""
     states: dict[str, CheckState] = {"success": "passed", "pending": "pending"}
     return Check(status.context, states.get(status.state, "failed"))
+
+
+def read_workflow(run: WorkflowRun) -> Check | None:
+    """Read a workflow run: it brings checks until it is completed, or none if it could not even start."""
+    if run.status != "completed":
+        return Check(run.name or "a workflow", "pending")
+    return Check(run.name or "a workflow", "failed") if run.conclusion == "startup_failure" else None
+
+
+def read_suite(suite: CheckSuite, age: float) -> Check | None:
+    """Read a check suite that is there for so many settling times: GitHub's word that checks will come.
+
+    GitHub opens one for every app that may report checks, and those of apps that never do stay queued for
+    ever; its own Actions always do.
+    """
+    name = (suite.app.name if suite.app else None) or "an app"
+    is_silent = not suite.latest_check_runs_count and not (suite.app and suite.app.slug == _ACTIONS)
+    if suite.status in {"completed", None} or (is_silent and age >= _SILENCE):
+        return None
+    return Check(name, "pending")
 
 
 def collect_required(branch: Branch, rules: Iterable[Rule]) -> set[str]:

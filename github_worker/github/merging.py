@@ -1,4 +1,4 @@
-"""Merging a pull request: waiting until it can be merged, and trying again what passes by itself."""
+"""Merging a pull request, and trying again what passes by itself."""
 
 from __future__ import annotations
 
@@ -6,71 +6,13 @@ from msgspec import structs
 
 from github_worker.contract import MergeMethod, PullRequestMerged
 from github_worker.errors import MergeConflict, PullRequestNotMergeable, PullRequestTimeout
-from github_worker.github.checks import summarize
 from github_worker.github.errors import BaseMoved, HeadMoved, MethodRefused
 from github_worker.github.repository import Repository
 from github_worker.github.requests import MergeOptions
 from github_worker.github.responses import PullRequest
-from github_worker.progress import Report
 from github_worker.retry import Backoff
 
-_POLLS = Backoff(first=0.25, longest=10.0)
 _MERGES = Backoff(first=0.25, longest=4.0, tries=6)
-
-
-async def wait_until_mergeable(
-    repository: Repository, number: int, outdated: str | None, required: set[str] | None, report: Report
-) -> PullRequest:
-    """Poll until the pull request can be merged or has been, and return it.
-
-    `outdated` is a head that it had before; `required` are the checks to wait for, None to wait for none.
-    Raise MergeConflict or PullRequestNotMergeable where it cannot be, JobTimeout when it takes too long.
-    """
-    reason = f"Asking whether #{number} can be merged"
-    polls = 0
-    while True:
-        report("waiting_mergeable", reason)
-        pull_request = await repository.pull_requests.get(number)
-        if pull_request.is_merged:
-            return pull_request
-        waiting_for = _find_open_question(pull_request, outdated)
-        if waiting_for is None:
-            _require_mergeable(pull_request)
-            waiting_for = await _find_pending_checks(repository, pull_request, required)
-        if waiting_for is None:
-            return pull_request
-        reason = f"#{number} waits for {waiting_for}"
-        polls += 1
-        await repository.github.pause(_POLLS.pause(polls), reason)
-
-
-def _find_open_question(pull_request: PullRequest, outdated: str | None) -> str | None:
-    if pull_request.state == "closed":
-        return None
-    if pull_request.head.sha == outdated:
-        return "GitHub to see the branch's newest commit"
-    return "GitHub to find out whether it can be merged" if pull_request.mergeable is None else None
-
-
-def _require_mergeable(pull_request: PullRequest) -> None:
-    number = pull_request.number
-    if pull_request.state == "closed":
-        raise PullRequestNotMergeable(f"#{number} was closed")
-    if pull_request.mergeable is False and pull_request.mergeable_state == "dirty":
-        raise MergeConflict(f"#{number} conflicts with {pull_request.base.ref}")
-    if pull_request.mergeable is False:
-        raise PullRequestNotMergeable(f"#{number} cannot be merged: it is {pull_request.mergeable_state}")
-
-
-async def _find_pending_checks(
-    repository: Repository, pull_request: PullRequest, required: set[str] | None
-) -> str | None:
-    if required is None:
-        return None
-    summary = summarize(await repository.list_checks(pull_request.head.sha), required)
-    if summary.failed:
-        raise PullRequestNotMergeable(f"#{pull_request.number}: checks failed: {', '.join(summary.failed)}")
-    return f"checks: {', '.join(summary.pending)}" if summary.pending else None
 
 
 async def merge(

@@ -12,6 +12,8 @@ from github_worker.github.responses import (
     Branch,
     CheckRun,
     CheckRuns,
+    CheckSuite,
+    CheckSuites,
     CombinedStatus,
     Commit,
     CommitStatus,
@@ -19,7 +21,11 @@ from github_worker.github.responses import (
     MergeSettings,
     Ref,
     Rule,
+    WorkflowRun,
+    WorkflowRuns,
 )
+
+_OR_HIDDEN = frozenset({200, 403, 404})
 
 
 class Repository:
@@ -91,6 +97,15 @@ class Repository:
         statuses = await self._list_statuses(sha)
         return [*map(checks.read_run, runs), *map(checks.read_status, statuses)]
 
+    async def list_upcoming_checks(self, sha: str, age: float) -> list[checks.Check]:
+        """Return what will bring checks to a commit, which was seen so many settling times ago.
+
+        A token that may not see suites or workflows is told of none.
+        """
+        workflows = map(checks.read_workflow, await self._list_workflow_runs(sha))
+        suites = [checks.read_suite(suite, age) for suite in await self._list_check_suites(sha)]
+        return [check for check in (*workflows, *suites) if check is not None]
+
     async def list_required_checks(self, branch: str) -> set[str]:
         """Return the names of the checks without which nothing is merged into `branch`."""
         request = ApiRequest(
@@ -123,6 +138,38 @@ class Repository:
         )
         pages = self.github.send_pages(request)
         return [run async for page in pages for run in page.decode(CheckRuns).check_runs]
+
+    async def _list_check_suites(self, sha: str) -> list[CheckSuite]:
+        request = ApiRequest(
+            purpose=f"Asking for the check suites of {sha} in {self.name}",
+            method="GET",
+            path=f"{self.name.path}/commits/{sha}/check-suites",
+            query={"per_page": str(PAGE)},
+            statuses=_OR_HIDDEN,
+        )
+        pages = self.github.send_pages(request)
+        return [
+            suite
+            async for page in pages
+            if page.status == 200
+            for suite in page.decode(CheckSuites).check_suites
+        ]
+
+    async def _list_workflow_runs(self, sha: str) -> list[WorkflowRun]:
+        request = ApiRequest(
+            purpose=f"Asking for the workflow runs of {sha} in {self.name}",
+            method="GET",
+            path=f"{self.name.path}/actions/runs",
+            query={"head_sha": sha, "per_page": str(PAGE)},
+            statuses=_OR_HIDDEN,
+        )
+        pages = self.github.send_pages(request)
+        return [
+            run
+            async for page in pages
+            if page.status == 200
+            for run in page.decode(WorkflowRuns).workflow_runs
+        ]
 
     async def _list_statuses(self, sha: str) -> list[CommitStatus]:
         """Return a commit's statuses, which are the older kind of check."""

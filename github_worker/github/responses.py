@@ -153,6 +153,39 @@ class CheckRuns(Struct, frozen=True):
     check_runs: list[CheckRun]
 
 
+class _App(Struct, frozen=True):
+    name: str | None = None
+    slug: str | None = None
+
+
+class CheckSuite(Struct, frozen=True):
+    """The checks that one app has for a commit, or may come to have."""
+
+    status: str | None = None
+    app: _App | None = None
+    latest_check_runs_count: int | None = None
+
+
+class CheckSuites(Struct, frozen=True):
+    """A page of check suites."""
+
+    check_suites: list[CheckSuite]
+
+
+class WorkflowRun(Struct, frozen=True):
+    """A run of a workflow of GitHub Actions; it has a conclusion once its status is `completed`."""
+
+    name: str | None = None
+    status: str | None = None
+    conclusion: str | None = None
+
+
+class WorkflowRuns(Struct, frozen=True):
+    """A page of workflow runs."""
+
+    workflow_runs: list[WorkflowRun]
+
+
 class CommitStatus(Struct, frozen=True):
     """The older kind of check."""
 

@@ -22,10 +22,11 @@ from github_worker.contract import (
 from github_worker.errors import BranchNotFound, JobError
 from github_worker.github.client import open_github
 from github_worker.github.errors import HeadMoved
-from github_worker.github.merging import merge, report_earlier_merge, wait_until_mergeable
+from github_worker.github.merging import merge, report_earlier_merge
 from github_worker.github.repository import Repository
 from github_worker.github.requests import MergeOptions
 from github_worker.github.responses import PullRequest
+from github_worker.github.waiting import MergeWait, choose_limit
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.pull_request import open_pull_request, resolve_target
@@ -115,10 +116,12 @@ async def _merge(
 ) -> PullRequestMerged:
     required = await repository.list_required_checks(request.base) if request.wait_for_checks else None
     number, head = pull_request.number, pull_request.head.sha
+    limit = choose_limit(request.wait_timeout, wait_for_checks=request.wait_for_checks)
+    wait = MergeWait(repository, number, report, limit=limit, required=required)
     outdated = head if head != tip else None
     moves = 0
     while True:
-        head = (await wait_until_mergeable(repository, number, outdated, required, report)).head.sha
+        head = (await wait.until_mergeable(outdated)).head.sha
         report("merging_pr", f"Merging #{number}")
         try:
             return await merge(repository, number, MergeOptions(), head)

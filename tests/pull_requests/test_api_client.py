@@ -41,6 +41,7 @@ def elsewhere() -> Iterator[GitHub]:
 
 async def test_every_request_carries_what_github_asks_for(github: GitHub, jobs: Jobs) -> None:
     """The token as a bearer, the API's version, the media type, and who we are."""
+    github.repository.checks = {"build": ["success"]}
     await jobs.run(AutoPullRequest, branch="topic", base="main", waitForChecks=True)
     wanted = {
         "authorization": f"Bearer {TOKEN}",
@@ -54,6 +55,7 @@ async def test_every_request_carries_what_github_asks_for(github: GitHub, jobs: 
 async def test_branches_with_difficult_names_arrive_whole(github: GitHub, jobs: Jobs) -> None:
     """Slashes, percent and number signs of a branch are its name, not the address's."""
     github.repository.commit("fix/50%#1", "Fix", {"fix": "1"})
+    github.repository.checks = {"build": ["success"]}
     done = await jobs.run(AutoPullRequest, branch="fix/50%#1", base="main", waitForChecks=True)
     assert done.step == "branch_deleted"
     assert "fix/50%#1" not in github.repository.branches

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from github_worker.contract import AutoPullRequest, Progress
 from github_worker.errors import (
     BranchNotFound,
-    JobTimeout,
     MergeConflict,
     NoCommits,
     PullRequestNotMergeable,
+    PullRequestTimeout,
 )
 from github_worker.services import Services
 from github_worker.settings import from_env
@@ -143,13 +144,21 @@ async def test_without_being_asked_to_it_waits_for_no_checks(github: GitHub, job
     assert github.count("GET", "/check-runs") == 0
 
 
-async def test_waiting_ends_before_the_jobs_time_does(github: GitHub, env: dict[str, str]) -> None:
-    """The `timeout` names what was waited for, and what was achieved stands beside it."""
+@pytest.mark.parametrize(
+    ("env_change", "fields"),
+    [({"JOB_TIMEOUT": "1"}, {}), ({"JOB_TIMEOUT": "1"}, {"waitForChecks": True}), ({}, {"waitTimeout": 1})],
+)
+async def test_waiting_ends_in_a_timeout(
+    github: GitHub, env: dict[str, str], env_change: dict[str, str], fields: dict[str, Any]
+) -> None:
+    """Before the job's time is over, or earlier if it is asked to; what was achieved stands beside it."""
     github.repository.mergeable_after = 1000
-    jobs = Jobs(Services.from_settings(from_env(env | {"JOB_TIMEOUT": "1"})))
-    with pytest.raises(JobTimeout, match="#1 waits for GitHub to find out") as raised:
-        await jobs.run(AutoPullRequest, branch="topic", base="main")
-    assert raised.value.data["step"] == "base_merged"
+    jobs = Jobs(Services.from_settings(from_env(env | env_change)))
+    with pytest.raises(PullRequestTimeout, match="#1 waits for GitHub to find out") as raised:
+        await jobs.run(AutoPullRequest, branch="topic", base="main", **fields)
+    assert (raised.value.code, raised.value.retryable) == ("TIMEOUT", True)
+    assert (raised.value.data["step"], raised.value.data["pr"]["number"]) == ("base_merged", 1)
+    assert github.repository.pulls[1].state == "open"
 
 
 @pytest.mark.parametrize("moment", [Moment.RECEIVED, Moment.HANDLED])

@@ -106,12 +106,38 @@ def _check_runs(hosted: Hosted, given: dict[str, Any], sha: str) -> tuple[int, A
     runs = []
     for name in hosted.checks:
         state = hosted.state(name)
+        if not state:
+            continue
         pending = state in {"queued", "in_progress"}
         status = (
             {"status": state, "conclusion": None} if pending else {"status": "completed", "conclusion": state}
         )
         runs.append(run | status | {"name": name, "head_sha": sha})
     return 200, {"total_count": len(runs), "check_runs": runs}
+
+
+def _suites(hosted: Hosted, given: dict[str, Any], sha: str) -> tuple[int, Any]:
+    [suite] = described.example("check-suite-paginated")["check_suites"]
+    shown = []
+    for app, states in hosted.suites.items():
+        state = hosted.next_state(states)
+        status = {"status": state, "conclusion": "success" if state == "completed" else None}
+        runs = {"latest_check_runs_count": 0, "app": suite["app"] | {"name": app, "slug": app.lower()}}
+        shown.append(suite | status | runs | {"head_sha": sha})
+    return 200, {"total_count": len(shown), "check_suites": shown}
+
+
+def _workflows(hosted: Hosted, given: dict[str, Any]) -> tuple[int, Any]:
+    [run] = described.example("workflow-run-paginated")["workflow_runs"]
+    shown = []
+    for name, states in hosted.workflows.items():
+        state = hosted.next_state(states)
+        pending = state in {"queued", "in_progress", "waiting", "requested", "pending"}
+        change = (
+            {"status": state, "conclusion": None} if pending else {"status": "completed", "conclusion": state}
+        )
+        shown.append(run | change | {"name": name, "head_sha": given["head_sha"]})
+    return 200, {"total_count": len(shown), "workflow_runs": shown}
 
 
 def _status(hosted: Hosted, given: dict[str, Any], sha: str) -> tuple[int, Any]:
@@ -164,7 +190,9 @@ _ROUTES = (
     ("GET", r"/git/ref/heads/(.+)", _ref),
     ("DELETE", r"/git/refs/heads/(.+)", _delete),
     ("GET", r"/commits/(\w+)/check-runs", _check_runs),
+    ("GET", r"/commits/(\w+)/check-suites", _suites),
     ("GET", r"/commits/(\w+)/status", _status),
+    ("GET", r"/actions/runs", _workflows),
     ("GET", r"/branches/(.+)", _branch),
     ("GET", r"/rules/branches/(.+)", _rules),
 )

@@ -53,7 +53,10 @@ class PullRequest:
 
 @dataclass
 class Hosted:
-    """A repository on GitHub. `checks` and `statuses` are states by name, one for each time it is asked.
+    """A repository on GitHub.
+
+    `checks`, `statuses`, `workflows` and the `suites` of apps are states by name, one for each time it is
+    asked; a check whose state is empty is not there yet.
 
     `page_limit` is how many of a list it gives at once, whatever it is asked for.
     """
@@ -68,6 +71,8 @@ class Hosted:
     ruled: set[str] = field(default_factory=set)
     checks: dict[str, list[str]] = field(default_factory=dict)
     statuses: dict[str, list[str]] = field(default_factory=dict)
+    suites: dict[str, list[str]] = field(default_factory=dict)
+    workflows: dict[str, list[str]] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     pulls: dict[int, PullRequest] = field(default_factory=dict)
@@ -141,8 +146,10 @@ class Hosted:
     def state(self, check: str) -> str | None:
         """Return a check's state, and let it go on to the next one."""
         states = self.checks.get(check) or self.statuses.get(check)
-        if not states:
-            return None
+        return self.next_state(states) if states else None
+
+    def next_state(self, states: list[str]) -> str:
+        """Return the first of some states, and drop it unless it is the last."""
         return states.pop(0) if len(states) > 1 else states[0]
 
     def ahead(self, base: str, head: str) -> list[Commit]:
