@@ -1,1 +1,1 @@
-"""GitHub's REST API: a repository and its pull requests; `client` alone sends."""
+"""GitHub's APIs: a repository, its pull requests, what to wait for; `client` alone sends."""

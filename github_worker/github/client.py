@@ -23,7 +23,7 @@ from github_worker.errors import (
     RemoteUnavailable,
 )
 from github_worker.github.errors import read_limit_pause, read_sentence, translate_refusal
-from github_worker.github.requests import ApiRequest
+from github_worker.github.requests import GRAPHQL, ApiRequest
 from github_worker.github.responses import ApiResponse
 from github_worker.http_body import ACCEPTED, BodyRefused, read_body
 from github_worker.progress import Report
@@ -118,7 +118,7 @@ class GitHub:
         await asyncio.sleep(seconds)
 
     async def _follow_redirects(self, request: ApiRequest) -> ApiResponse:
-        url = f"{self._url}{request.path}?{urlencode(request.query)}".rstrip("?")
+        url = f"{self._choose_root(request)}{request.path}?{urlencode(request.query)}".rstrip("?")
         for _ in range(_MAX_HOPS):
             response = await self._send_once(url, request)
             location = response.headers.get("location")
@@ -150,6 +150,10 @@ class GitHub:
         except BodyRefused as error:
             raise AnswerRefused(f"GitHub's answer cannot be read: {error}") from None
         return ApiResponse(response.status_code, dict(response.headers), content)
+
+    def _choose_root(self, request: ApiRequest) -> str:
+        # GitHub Enterprise has its REST API at /api/v3, and GraphQL beside it, at /api/graphql
+        return self._url.removesuffix("/v3") if request.path == GRAPHQL else self._url
 
     def _resolve_redirect(self, url: str, location: str) -> str:
         try:

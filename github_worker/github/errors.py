@@ -13,6 +13,7 @@ from github_worker.errors import (
     AuthenticationFailed,
     BranchNotFound,
     JobError,
+    MergeConflict,
     NoCommits,
     PermissionDenied,
     PullRequestExists,
@@ -39,6 +40,10 @@ class MethodRefused(PullRequestNotMergeable):
     """The repository or the base's rules do not allow this way of merging."""
 
 
+class ReadyToMerge(PullRequestNotMergeable):
+    """The pull request can be merged at once, so it is not merged later."""
+
+
 class _Body(Struct, frozen=True):
     message: str | None = None
     errors: Any = None  # objects, sentences, one of either, or nothing
@@ -56,6 +61,8 @@ _BY_SENTENCE: tuple[tuple[str, type[JobError]], ...] = (
     (r"(?:base|head) sha can't be blank|ref must be a branch", BranchNotFound),
     (r"no commits between", NoCommits),
     (r"pull request already exists", PullRequestExists),
+    (r"merge conflict", MergeConflict),
+    (r"pull request is in (?:clean|unstable|has_hooks) status", ReadyToMerge),
     (r"no history in common|no common ancestor", PullRequestNotMergeable),
     (r"draft pull requests are not supported", UnsupportedRepository),
 )
@@ -64,11 +71,16 @@ _BY_SENTENCE: tuple[tuple[str, type[JobError]], ...] = (
 def translate_refusal(response: ApiResponse, errors: Mapping[int, type[JobError]], subject: str) -> JobError:
     """Return the error that a response stands for, in GitHub's own words; `subject` begins its message."""
     sentence = read_sentence(response)
-    for pattern, kind in _BY_SENTENCE:
-        if re.search(pattern, sentence, re.IGNORECASE):
-            return kind(f"{subject}: {sentence}")
+    if kind := find_kind(sentence):
+        return kind(f"{subject}: {sentence}")
     kind = errors.get(response.status) or _BY_STATUS.get(response.status, PermissionDenied)
     return kind(f"{subject}: {sentence}{_name_missing_permission(response)}")
+
+
+def find_kind(sentence: str) -> type[JobError] | None:
+    """Return the class of error that GitHub's sentence names, None where it names none."""
+    kinds = (kind for pattern, kind in _BY_SENTENCE if re.search(pattern, sentence, re.IGNORECASE))
+    return next(kinds, None)
 
 
 def read_sentence(response: ApiResponse) -> str:
@@ -143,5 +155,12 @@ def _tells_of_limit(response: ApiResponse) -> bool:
 
 
 def _is_limit_elsewhere(response: ApiResponse) -> bool:
-    """Tell whether a response is a limit under another status: of content that is made too fast."""
+    """Tell whether a response is a limit under another status: content made too fast, or GraphQL's 200."""
+    if response.status == 200 and response.headers.get("x-ratelimit-remaining") == "0":
+        errors = _read_body(response).errors
+        return isinstance(errors, list) and any("RATE_LIMITED" in _read_type(error) for error in errors)
     return response.status == 422 and _tells_of_limit(response)
+
+
+def _read_type(error: Any) -> str:
+    return str(error.get("type")) if isinstance(error, dict) else ""

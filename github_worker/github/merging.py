@@ -23,13 +23,18 @@ async def merge(
     Raise PullRequestNotMergeable or MergeConflict; what passes by itself is tried again, and is a
     PullRequestTimeout if it does not.
     """
+    refused: set[MergeMethod] = set()
     for failures in range(1, _MERGES.tries):
         try:
             return await _merge_once(repository, number, options, sha)
         except MethodRefused as error:
-            if options.method is not None:
-                raise
-            options = structs.replace(options, method=await _choose_other_method(repository, error))
+            if options.method is not None and not refused:
+                raise  # the caller's own
+            refused.add(options.method or "merge")
+            method = await _choose_other_method(repository, number, refused)
+            if method is None:
+                raise error from None
+            options = structs.replace(options, method=method)
         except (BaseMoved, HeadMoved) as error:
             if sha is not None and isinstance(error, HeadMoved):
                 raise
@@ -56,11 +61,12 @@ async def _merge_once(
     return PullRequestMerged(merged=True, sha=merge.sha, message=merge.message)
 
 
-async def _choose_other_method(repository: Repository, error: MethodRefused) -> MergeMethod:
-    for method in await repository.list_merge_methods():
-        if method != "merge":
-            return method
-    raise error
+async def _choose_other_method(
+    repository: Repository, number: int, refused: set[MergeMethod]
+) -> MergeMethod | None:
+    base = (await repository.pull_requests.get(number)).base.ref
+    methods = await repository.list_merge_methods(base)
+    return next((method for method in methods if method not in refused), None)
 
 
 def report_earlier_merge(pull_request: PullRequest) -> PullRequestMerged:

@@ -10,6 +10,7 @@ from github_worker.errors import (
     PullRequestNotMergeable,
     RepositoryNotFound,
 )
+from github_worker.github import graphql
 from github_worker.github.client import GitHub, OutcomeUnknown
 from github_worker.github.requests import PAGE, ApiRequest, FullName, MergeOptions, get_repository
 from github_worker.github.responses import Merge, PullRequest
@@ -93,6 +94,17 @@ class PullRequests:
             errors={405: PullRequestNotMergeable, 409: MergeConflict, 422: PullRequestNotMergeable},
         )
         return (await self._github.send(request)).decode(Merge)
+
+    async def rebase_branch(self, pull_request: PullRequest) -> None:
+        """Rebase the branch of a pull request onto its base; it may move only after this returns."""
+        await self._mutate(graphql.rebase_branch(pull_request))
+
+    async def enable_auto_merge(self, pull_request: PullRequest, head: str, options: MergeOptions) -> None:
+        """Let GitHub merge a pull request when its rules are met; raise ReadyToMerge where they are."""
+        await self._mutate(graphql.enable_auto_merge(pull_request, head, options))
+
+    async def _mutate(self, request: ApiRequest) -> None:
+        graphql.check(await self._github.send(request), request.purpose)
 
     async def _open_once(self, request: ApiRequest, head: str, base: str) -> PullRequest:
         try:

@@ -24,6 +24,7 @@ from github_worker.github.responses import (
     WorkflowRun,
     WorkflowRuns,
 )
+from github_worker.github.rules import list_merge_methods
 
 _OR_HIDDEN = frozenset({200, 403, 404})
 
@@ -36,15 +37,10 @@ class Repository:
         self.name = name
         self.pull_requests = PullRequests(github, name)
 
-    async def list_merge_methods(self) -> list[MergeMethod]:
-        """Return the ways of merging that the repository allows."""
+    async def list_merge_methods(self, base: str) -> list[MergeMethod]:
+        """Return the ways of merging into `base` that the repository allows and its rules do not forbid."""
         settings = (await self.github.send(get_repository(self.name))).decode(MergeSettings)
-        allowed: dict[MergeMethod, bool] = {
-            "merge": settings.allow_merge_commit is not False,
-            "squash": settings.allow_squash_merge is not False,
-            "rebase": settings.allow_rebase_merge is not False,
-        }
-        return [method for method, is_allowed in allowed.items() if is_allowed]
+        return list_merge_methods(settings, await self._list_rules(base))
 
     async def merge_branch(self, *, into: str, source: str) -> str | None:
         """Merge a branch into another and return the merge commit, None where there is nothing to merge."""

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from github_worker.contract import MergeMethod
 from github_worker.errors import JobError
 
+GRAPHQL = "/graphql"
 PAGE = 100  # the most that GitHub gives at once
 
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct
 
+from github_worker.contract import MergeMethod
 from github_worker.errors import RemoteUnavailable
 
 Kind = TypeVar("Kind")
@@ -218,9 +219,10 @@ class _RequiredContext(Struct, frozen=True):
 
 
 class RuleParameters(Struct, frozen=True):
-    """The parameters of a rule, of which one kind of rule has these."""
+    """The parameters of a rule, of which each kind of rule has its own."""
 
     required_status_checks: list[_RequiredContext] | None = None
+    allowed_merge_methods: list[MergeMethod] | None = None
 
 
 class Rule(Struct, frozen=True):

@@ -26,6 +26,7 @@ from github_worker.github.merging import merge, report_earlier_merge
 from github_worker.github.repository import Repository
 from github_worker.github.requests import MergeOptions
 from github_worker.github.responses import PullRequest
+from github_worker.github.updating import update_branch
 from github_worker.github.waiting import MergeWait, choose_limit
 from github_worker.progress import Report
 from github_worker.services import Services
@@ -105,10 +106,10 @@ async def _find(repository: Repository, branch: str, base: str) -> PullRequest |
 async def _merge_base(repository: Repository, pull_request: PullRequest, report: Report) -> BaseMerged:
     branch, base = pull_request.head.ref, pull_request.base.ref
     report("merging_base", f"Merging {base} into {branch}")
-    sha = await repository.merge_branch(into=branch, source=base)
-    message = f"Merged {base} into {branch}" if sha else f"{branch} is up to date with {base}"
-    report("base_merged", message)
-    return BaseMerged(sha=sha or await repository.find_tip(branch) or pull_request.head.sha, message=message)
+    methods = await repository.list_merge_methods(base)
+    base_merged = await update_branch(repository, pull_request, methods)
+    report("base_merged", base_merged.message)
+    return base_merged
 
 
 async def _merge(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from github_worker.contract import MergePullRequest
@@ -54,6 +56,42 @@ async def test_where_nothing_is_merged_plainly_a_squash_comes_first(
     assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
     sent = [asked.body.get("merge_method") for asked in github.asked if asked.method == "PUT"]
     assert sent == [None, method]
+
+
+@pytest.mark.parametrize(
+    ("rules", "methods"),
+    [
+        ({"linear": True}, [None, "squash"]),
+        ({"linear": True, "allowed": {"merge", "rebase"}}, [None, "rebase"]),
+        ({"ruled_methods": {"rebase"}}, [None, "rebase"]),
+        ({"ruled_methods": {"squash", "rebase"}, "allowed": {"merge", "rebase"}}, [None, "rebase"]),
+    ],
+)
+async def test_the_rules_of_the_base_choose_the_method(
+    github: GitHub, jobs: Jobs, rules: dict[str, Any], methods: list[str | None]
+) -> None:
+    """A base without merge commits, or with methods of its own, gets what it and the repository allow."""
+    for name, value in rules.items():
+        setattr(github.repository, name, value)
+    assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
+    sent = [asked.body.get("merge_method") for asked in github.asked if asked.method == "PUT"]
+    assert sent == methods
+
+
+async def test_every_method_is_tried_before_it_fails(github: GitHub, jobs: Jobs) -> None:
+    """Classic protection is told to administrators alone: what it refuses is known by its refusals."""
+    github.refuse(_MERGE, 405, "This branch must not contain merge commits.")
+    github.refuse(_MERGE, 405, "Squash merges are not allowed on this repository.")
+    assert (await jobs.run(MergePullRequest, pullNumber=1)).merged
+    sent = [asked.body.get("merge_method") for asked in github.asked if asked.method == "PUT"]
+    assert sent == [None, "squash", "rebase"]
+
+
+async def test_rules_that_allow_no_method_of_the_repository_merge_nothing(github: GitHub, jobs: Jobs) -> None:
+    """GitHub's own refusal is the answer."""
+    github.repository.ruled_methods, github.repository.allowed = {"squash"}, {"merge"}
+    with pytest.raises(PullRequestNotMergeable, match="Merge method merge is not allowed"):
+        await jobs.run(MergePullRequest, pullNumber=1)
 
 
 async def test_a_repository_that_allows_nothing_merges_nothing(github: GitHub, jobs: Jobs) -> None:

@@ -1,4 +1,4 @@
-"""GitHub's REST API on loopback: one repository with state, faults on demand, answers in full shape.
+"""GitHub's APIs on loopback: one repository with state, faults on demand, answers in full shape.
 
 What it is asked, and what it answers, is held against GitHub's own description: `violations` has what
 does not agree with it.
@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from tests.support import github_description as described
 from tests.support.faults import Answer, Flood, Moment, Redirect
+from tests.support.github_graphql import execute, faults_of_query
 from tests.support.github_routes import error, page_of, route
 from tests.support.github_state import Hosted, Refused
 from tests.support.http import Handler
@@ -60,7 +61,7 @@ class _Handler(Handler):
 
     def do_GET(self) -> None:  # noqa: N802
         body = b"".join(self.body())
-        self.path = self.path.removeprefix(ENTERPRISE)
+        self.path = self.path.removeprefix(ENTERPRISE).replace("/api/graphql", "/graphql")
         split = urlsplit(self.path)
         self.github.asked.append(
             Asked(
@@ -91,6 +92,8 @@ class _Handler(Handler):
 
     def _checked(self, body: bytes) -> tuple[int, bytes, str | None]:
         method, target, violations = self.command, self.path, self.github.violations
+        if target == "/graphql":
+            return *self._executed(json.loads(body)), None
         violations.extend(described.faults_of_request(method, target, body))
         status, answer = self._answered(json.loads(body) if body else {})
         query = dict(parse_qsl(urlsplit(target).query))
@@ -99,6 +102,15 @@ class _Handler(Handler):
         if status not in {401, 404, 405}:  # answers to anything, which the description does not repeat
             violations.extend(described.faults_of_answer(method, target, status, content))
         return status, content, following
+
+    def _executed(self, sent: dict[str, Any]) -> tuple[int, bytes]:
+        if self.headers.get("Authorization") != f"Bearer {self.github.token}":
+            return 401, json.dumps(error("Bad credentials")).encode()
+        hosted = self.github.repository
+        with hosted.lock:
+            answer = execute(hosted, sent)
+        self.github.violations.extend(faults_of_query(sent, answer))
+        return 200, json.dumps(answer).encode()
 
     def _answered(self, sent: dict[str, Any]) -> tuple[int, Any]:
         if self.headers.get("Authorization") != f"Bearer {self.github.token}":

@@ -162,6 +162,13 @@ def _rules(hosted: Hosted, given: dict[str, Any], name: str) -> tuple[int, Any]:
         checks = [{"context": name} for name in sorted(hosted.ruled)]
         parameters = {"required_status_checks": checks, "strict_required_status_checks_policy": False}
         rules.append(rules[0] | {"type": "required_status_checks", "parameters": parameters})
+    if hosted.linear:
+        rules.append({name: value for name, value in rules[0].items() if name != "parameters"})
+        rules[-1] |= {"type": "required_linear_history"}
+    if hosted.ruled_methods is not None:
+        parameters = dict.fromkeys(_REVIEW_RULES, False) | {"required_approving_review_count": 0}
+        parameters |= {"allowed_merge_methods": sorted(hosted.ruled_methods)}
+        rules.append(rules[0] | {"type": "pull_request", "parameters": parameters})
     return 200, rules
 
 
@@ -178,6 +185,12 @@ def page_of(hosted: Hosted, answer: Any, query: dict[str, str]) -> tuple[Any, st
     return (answer | {name: page} if name else page), following
 
 
+_REVIEW_RULES = (
+    "dismiss_stale_reviews_on_push",
+    "require_code_owner_review",
+    "require_last_push_approval",
+    "required_review_thread_resolution",
+)
 _LISTS = ("check_runs", "check_suites", "statuses", "workflow_runs")
 _ROUTES = (
     ("GET", r"", _repository),
@@ -205,6 +218,7 @@ def _shown(hosted: Hosted, pull: PullRequest, shape: str, *, known: bool = True)
     merged = pull.merge_sha is not None
     shown |= {
         "number": pull.number,
+        "node_id": pull.node_id,
         "title": pull.title,
         "body": pull.body,
         "state": pull.state,

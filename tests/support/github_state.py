@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+_VIOLATION = "Repository rule violations found\n\n"
+_NO_MERGES = f"{_VIOLATION}This branch must not contain merge commits"
+
 
 class Conflict(Exception):
     """Two branches changed a file in different ways."""
@@ -49,6 +52,12 @@ class PullRequest:
     polls: int = 0
     lag: int = 0
     head_repository: str = ""  # a fork's full name
+    auto_merge: str | None = None  # the method by which it is merged later
+
+    @property
+    def node_id(self) -> str:
+        """Its name in the GraphQL API."""
+        return f"PR_{self.number}"
 
 
 @dataclass
@@ -56,7 +65,8 @@ class Hosted:
     """A repository on GitHub.
 
     `checks`, `statuses`, `workflows` and the `suites` of apps are states by name, one for each time it is
-    asked; a check whose state is empty is not there yet.
+    asked; a check whose state is empty is not there yet. `linear` says that main takes no merge commits,
+    `ruled_methods` by which methods a rule lets it be merged into, `linear_heads` which branches take none.
 
     `page_limit` is how many of a list it gives at once, whatever it is asked for.
     """
@@ -67,6 +77,11 @@ class Hosted:
     seen_after: int = 0
     page_limit: int = 100
     allowed: set[str] = field(default_factory=lambda: {"merge", "squash", "rebase"})
+    ruled_methods: set[str] | None = None
+    linear: bool = False
+    linear_heads: set[str] = field(default_factory=set)
+    queue: bool = False
+    auto_merge_allowed: bool = True
     required: set[str] = field(default_factory=set)
     ruled: set[str] = field(default_factory=set)
     checks: dict[str, list[str]] = field(default_factory=dict)
@@ -119,6 +134,8 @@ class Hosted:
         """Merge a branch into another; None says that there was nothing to merge."""
         if not self.ahead(into, source):
             return None
+        if into in self.linear_heads:
+            raise Refused(409, _NO_MERGES)
         if self._conflicts(into, source):
             raise Conflict
         ours, theirs = self.branches[into], self.branches[source]
@@ -135,13 +152,47 @@ class Hosted:
             raise Refused(409, "Head branch was modified. Review and try the merge again.")
         if method not in self.allowed:
             raise Refused(405, f"{method.capitalize()} merges are not allowed on this repository.")
-        if unmet := [name for name in self.required | self.ruled if self.state(name) != "success"]:
+        if self.ruled_methods is not None and method not in self.ruled_methods:
+            raise Refused(405, f"Merge method {method} is not allowed")
+        if self.linear and method == "merge":
+            raise Refused(405, _NO_MERGES)
+        if method == "rebase" and any(len(commit.parents) > 1 for commit in self.ahead(pull.base, pull.head)):
+            raise Refused(405, "This branch can't be rebased")
+        if self.queue:
+            raise Refused(
+                405, "Repository rule violations found\n\nChanges must be made through the merge queue"
+            )
+        if unmet := self._unmet():
             raise Refused(405, f'Required status check "{unmet[0]}" is expected.')
         if self._conflicts(pull.base, pull.head):
             raise Refused(405, "Pull Request is not mergeable")
         pull.state = "closed"  # first: the new commit then leaves it alone
         pull.merge_sha = self._merged(pull, method)
         return pull.merge_sha
+
+    def rebase(self, pull: PullRequest) -> None:
+        """Rebase the branch of a pull request onto its base, or refuse as GitHub does."""
+        if self._conflicts(pull.base, pull.head):
+            raise Refused(200, "merge conflict between base and head")
+        commits = [commit for commit in self.ahead(pull.base, pull.head) if len(commit.parents) < 2]
+        tip = self.branches[pull.base]
+        for commit in commits:
+            before = self.commits[commit.parents[0]].tree
+            change = {path: text for path, text in commit.tree.items() if before.get(path) != text}
+            tip = self._commit(pull.head, commit.message, self.commits[tip].tree | change, (tip,))
+
+    def enable_auto_merge(self, pull: PullRequest, method: str) -> None:
+        """Merge a pull request later, or refuse as GitHub does."""
+        if not self.auto_merge_allowed:
+            raise Refused(200, "Pull request Auto merge is not allowed for this repository")
+        if not (self.queue or self._unmet()):
+            raise Refused(200, "Pull request Pull request is in clean status")
+        if not self.queue and method not in (self.ruled_methods or self.allowed):
+            raise Refused(200, f"Merge method {method} is not allowed")
+        pull.auto_merge = method
+
+    def _unmet(self) -> list[str]:
+        return [name for name in self.required | self.ruled if self.state(name) != "success"]
 
     def state(self, check: str) -> str | None:
         """Return a check's state, and let it go on to the next one."""
