@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Self
 
@@ -281,19 +281,31 @@ class GitHubWorker:
         title: str | None = None,
         body: str | None = None,
         draft: bool = False,
+        labels: Sequence[str] = (),
+        reviewers: Sequence[str] = (),
+        team_reviewers: Sequence[str] = (),
+        assignees: Sequence[str] = (),
+        milestone: int | None = None,
+        update: bool = False,
+        maintainer_can_modify: bool | None = None,
         claude_credentials: Credential | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> PullRequestOpened:
-        """Open a pull request.
+        """Open a pull request, or update the one that is open.
 
         - `base`: the branch to merge into.
-        - `owner`, `repo`, `head`: the repository and the branch to merge; or `session_id` in place of all
-          three.
+        - `owner`, `repo`, `head`: the repository and the branch to merge, `owner:branch` for a fork's; or
+          `session_id` in place of all three.
         - `title`, `body`: its words; by default they are made from its commits.
         - `draft`: whether to open it as a draft; no by default.
-
-        One that is open already is PullRequestExists.
+        - `labels`, `reviewers` and `assignees` (logins), `team_reviewers` (slugs): what to add; none by
+          default. What the forge refuses of them is a warning, and the pull request stands.
+        - `milestone`: the number of one; none by default, and a warning if it is refused.
+        - `update`: whether to give one that is open already this `title` and `body`, those that are given;
+          no by default: it is PullRequestExists.
+        - `maintainer_can_modify`: whether maintainers may push to a fork's branch; by default the forge
+          decides.
         """
         request = wire.build(
             CreatePullRequest,
@@ -305,6 +317,13 @@ class GitHubWorker:
             title=title,
             body=body,
             draft=draft,
+            labels=labels,
+            reviewers=reviewers,
+            team_reviewers=team_reviewers,
+            assignees=assignees,
+            milestone=milestone,
+            update=update,
+            maintainer_can_modify=maintainer_can_modify,
             claude_credentials=claude_credentials,
             access_token=access_token,
             request_id=request_id,
@@ -327,7 +346,8 @@ class GitHubWorker:
         """Merge a pull request; one that is merged already is reported as merged.
 
         - `owner`, `repo`, `pull_number`: which one.
-        - `merge_method`: `merge`, `squash` or `rebase`; by default one that the repository allows.
+        - `merge_method`: `merge`, `squash` or `rebase`; by default one that the repository and the base's
+          rules allow.
         - `commit_title`, `commit_message`: the merge commit's words; the forge's own by default.
         """
         request = wire.build(

@@ -24,6 +24,12 @@ _BRANCH = (
     r"[^\x00-\x20\x7f~^:?*\[\\]{1,244}$(?!\n)(?<![./])(?<!\.lock)"
 )
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$(?!\n)"
+# a branch of the repository, or `owner:branch` of a fork
+_HEAD = _BRANCH.replace("^", r"^(?:[A-Za-z0-9][A-Za-z0-9_-]{0,99}:)?", 1)
+_LOGIN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:\[bot\])?$(?!\n)"
+_TEAM = r"^(?:[A-Za-z0-9_-]{1,100}/)?[A-Za-z0-9._-]{1,100}$(?!\n)"
+_LABEL = r"^[^\x00-\x1f\x7f]{1,50}$(?!\n)"  # what GitHub keeps of one
+_SHA = r"^[0-9a-f]{40}(?:[0-9a-f]{24})?$(?!\n)"
 _REPOSITORY_NAME = rf"^(?!\.{{1,2}}$)(?!{_DOT_GIT})[A-Za-z0-9._-]{{1,100}}$(?!\n)"
 _REQUEST_ID = r"^[\x21-\x7e]{1,128}$(?!\n)"
 VISIBLE_ASCII = r"^[\x21-\x7e]+$(?!\n)"
@@ -107,6 +113,11 @@ AnyRepositoryUrl = Annotated[
 Token = Annotated[Secret, describe("The token for the git server and the forge.", "ghp_0123456789")]
 # They have no sentence of their own: what they are for depends on the request.
 Branch = Annotated[str, Meta(pattern=_BRANCH)]
+Head = Annotated[str, Meta(pattern=_HEAD)]
+Sha = Annotated[str, Meta(pattern=_SHA)]
+Label = Annotated[str, Meta(pattern=_LABEL)]
+Login = Annotated[str, Meta(pattern=_LOGIN)]
+Team = Annotated[str, Meta(pattern=_TEAM)]
 Text = Annotated[str, Meta(min_length=1, max_length=100_000)]
 UserId = Annotated[str, Meta(pattern=_USER_ID)]
 Line = Annotated[str, Meta(pattern=_ONE_LINE)]

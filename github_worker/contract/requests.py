@@ -13,12 +13,16 @@ from github_worker.contract.fields import (
     ClaudeCredentials,
     Depth,
     Directory,
+    Head,
+    Label,
     Line,
+    Login,
     Owner,
     RepositoryName,
     RepositoryUrl,
     RequestId,
     SessionId,
+    Team,
     Text,
     Title,
     Token,
@@ -45,6 +49,10 @@ _ClonedBranch = Annotated[
 ]
 _AllBranches = Annotated[bool, describe("Whether to clone every branch, instead of the one alone.", True)]
 _Head = Annotated[Branch, describe("The branch that is to be merged.", "webedt/dark-mode-7c1e2d90")]
+_AnyHead = Annotated[
+    Head,
+    describe("The branch that is to be merged; a fork's is `owner:branch`.", "webedt/dark-mode-7c1e2d90"),
+]
 _Base = Annotated[Branch, describe("The branch that the pull request is to be merged into.", "main")]
 _Title = Annotated[
     Title, describe("The pull request's title; from its commits unless given.", "Add a dark mode toggle")
@@ -55,6 +63,40 @@ _Body = Annotated[
     describe("The pull request's description; from its commits unless given.", "The toggle is in the menu."),
 ]
 
+_MOST = 100  # of what is listed
+_Labels = Annotated[
+    tuple[Label, ...],
+    Meta(max_length=_MOST),
+    describe("Labels to add; one that GitHub refuses is a `warning`.", ["ui"]),
+]
+_Reviewers = Annotated[
+    tuple[Login, ...],
+    Meta(max_length=_MOST),
+    describe("Who is asked to review, by login; a refusal of GitHub's is a `warning`.", ["ada"]),
+]
+_Assignees = Annotated[
+    tuple[Login, ...],
+    Meta(max_length=_MOST),
+    describe("Who is assigned, by login; a refusal of GitHub's is a `warning`.", ["grace"]),
+]
+_TeamReviewers = Annotated[
+    tuple[Team, ...],
+    Meta(max_length=_MOST),
+    describe("Teams that are asked to review, by slug; a refusal of GitHub's is a `warning`.", ["frontend"]),
+]
+_Milestone = Annotated[
+    int, Meta(ge=1, le=2**31 - 1), describe("The milestone's number; a refusal is a `warning`.", 3)
+]
+_MergeMethod = Annotated[
+    MergeMethod,
+    describe("How to merge; unless given, a way that the repository and its rules allow.", "squash"),
+]
+_CommitTitle = Annotated[
+    Title, describe("The merge commit's title; the forge's own unless given.", "Dark mode (#42)")
+]
+_CommitMessage = Annotated[
+    Text, describe("The merge commit's other lines; the forge's own unless given.", "Closes #7.")
+]
 _WaitTimeout = Annotated[
     int,
     Meta(ge=1, le=86_400),
@@ -173,11 +215,27 @@ class CreatePullRequest(Request, frozen=True, kw_only=True):
     session_id: SessionId | None = None
     owner: Owner | None = None
     repo: RepositoryName | None = None
-    head: _Head | None = None
+    head: _AnyHead | None = None
     base: _Base
     title: _Title | None = None
     body: _Body | None = None
     draft: Annotated[bool, describe("Whether to open it as a draft.", True)] = False
+    labels: _Labels = ()
+    reviewers: _Reviewers = ()
+    team_reviewers: _TeamReviewers = ()
+    assignees: _Assignees = ()
+    milestone: _Milestone | None = None
+    update: Annotated[
+        bool,
+        describe(
+            "Whether to give the open one, if there is one, the title and the body of this request, instead "
+            "of ending in `PR_EXISTS`.",
+            True,
+        ),
+    ] = False
+    maintainer_can_modify: Annotated[
+        bool | None, describe("Whether maintainers may push to a fork's branch; the forge decides.", True)
+    ] = None
     claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
 
@@ -194,15 +252,9 @@ class MergePullRequest(Request, frozen=True, kw_only=True):
     owner: Owner
     repo: RepositoryName
     pull_number: Annotated[int, Meta(ge=1, le=2**31 - 1), describe("The pull request's number.", 42)]
-    merge_method: Annotated[
-        MergeMethod | None, describe("How to merge; a way that the repository allows unless given.", "squash")
-    ] = None
-    commit_title: Annotated[
-        Title | None, describe("The merge commit's title; the forge's own unless given.", "Dark mode (#42)")
-    ] = None
-    commit_message: Annotated[
-        Text | None, describe("The merge commit's other lines; the forge's own unless given.", "Closes #7.")
-    ] = None
+    merge_method: _MergeMethod | None = None
+    commit_title: _CommitTitle | None = None
+    commit_message: _CommitMessage | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from github_worker.errors import (
     PullRequestExists,
     PullRequestNotMergeable,
     PullRequestTimeout,
+    RemoteUnavailable,
     RepositoryNotFound,
     UnsupportedRepository,
 )
@@ -34,6 +35,10 @@ class BaseMoved(PullRequestTimeout):
 
 class HeadMoved(PullRequestTimeout):
     """The branch got commits since it was looked at; GitHub asks to try again."""
+
+
+class NotVisible(RemoteUnavailable):
+    """What was made just before is not seen by all of GitHub yet."""
 
 
 class MethodRefused(PullRequestNotMergeable):
@@ -61,6 +66,7 @@ _BY_SENTENCE: tuple[tuple[str, type[JobError]], ...] = (
     (r"(?:base|head) sha can't be blank|ref must be a branch", BranchNotFound),
     (r"no commits between", NoCommits),
     (r"pull request already exists", PullRequestExists),
+    (r"could not resolve to a node", NotVisible),
     (r"merge conflict", MergeConflict),
     (r"pull request is in (?:clean|unstable|has_hooks) status", ReadyToMerge),
     (r"no history in common|no common ancestor", PullRequestNotMergeable),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+
+from msgspec import Struct
 
 from github_worker.errors import (
     MergeConflict,
@@ -14,6 +16,16 @@ from github_worker.github import graphql
 from github_worker.github.client import GitHub, OutcomeUnknown
 from github_worker.github.requests import PAGE, ApiRequest, FullName, MergeOptions, get_repository
 from github_worker.github.responses import Merge, PullRequest
+from github_worker.retry import Backoff
+
+_LOOKS = Backoff(first=0.25, longest=1.0, tries=4)
+
+
+class PullRequestTexts(Struct, frozen=True):
+    """The title and the body of a pull request; None where one is not to be changed."""
+
+    title: str | None
+    body: str | None
 
 
 class PullRequests:
@@ -61,22 +73,56 @@ class PullRequests:
             await self._github.send(get_repository(self._repository))
         raise PullRequestNotMergeable(f"{self._repository} has no pull request #{number}")
 
-    async def open(self, *, head: str, base: str, title: str, body: str, draft: bool) -> PullRequest:
-        """Open a pull request, one even if a response is lost; raise PullRequestExists if there was one."""
+    async def open(self, texts: PullRequestTexts, *, head: str, base: str, **options: bool) -> PullRequest:
+        """Open a pull request, one even if a response is lost; raise PullRequestExists if there was one.
+
+        `options` are `draft` and `maintainer_can_modify`.
+        """
         request = ApiRequest(
             purpose=f"Opening a pull request from {head} into {base} in {self._repository}",
             method="POST",
             path=self._path,
-            body={"title": title, "head": head, "base": base, "body": body, "draft": draft},
+            body={"title": texts.title, "head": head, "base": base, "body": texts.body, **options},
             statuses=frozenset({201}),
             repeatable=False,  # a second one is refused, so the outcome of a lost one is looked up
         )
         try:
-            return await self._open_once(request, head, base)
+            return (await self._github.send(request)).decode(PullRequest)
+        except PullRequestExists as error:
+            raise await self._name_existing(head, base, error) from None
         except OutcomeUnknown:
             if pull_request := await self.find_open(head, base):
                 return pull_request
-        return await self._open_once(request, head, base)
+        try:
+            return (await self._github.send(request)).decode(PullRequest)
+        except PullRequestExists:
+            if pull_request := await self._look_again(head, base):
+                return pull_request
+            raise
+
+    async def update(self, number: int, texts: PullRequestTexts) -> PullRequest:
+        """Change the title and the body of a pull request, as far as they are given."""
+        given = {"title": texts.title, "body": texts.body}
+        request = ApiRequest(
+            purpose=f"Updating {self._repository}#{number}",
+            method="PATCH",
+            path=f"{self._path}/{number}",
+            body={name: text for name, text in given.items() if text is not None},
+        )
+        return (await self._github.send(request)).decode(PullRequest)
+
+    async def request_reviews(self, number: int, people: Sequence[str], teams: Sequence[str]) -> None:
+        """Ask people, and teams of the repository's organization, to review a pull request."""
+        slugs = [team.rpartition("/")[2] for team in teams]
+        given = {"reviewers": list(people), "team_reviewers": slugs}
+        request = ApiRequest(
+            purpose=f"Asking {', '.join((*people, *teams))} to review {self._repository}#{number}",
+            method="POST",
+            path=f"{self._path}/{number}/requested_reviewers",
+            body={name: names for name, names in given.items() if names},
+            statuses=frozenset({201}),
+        )
+        await self._github.send(request)
 
     async def merge(self, number: int, sha: str, options: MergeOptions) -> Merge:
         """Merge a pull request whose head is `sha`; raise PullRequestNotMergeable or MergeConflict."""
@@ -106,12 +152,21 @@ class PullRequests:
     async def _mutate(self, request: ApiRequest) -> None:
         graphql.check(await self._github.send(request), request.purpose)
 
-    async def _open_once(self, request: ApiRequest, head: str, base: str) -> PullRequest:
-        try:
-            return (await self._github.send(request)).decode(PullRequest)
-        except PullRequestExists as error:
-            pull_request = await self.find_open(head, base)
-            raise (exists_error(pull_request) if pull_request else error) from None
+    async def _name_existing(self, head: str, base: str, error: PullRequestExists) -> PullRequestExists:
+        pull_request = await self._look_again(head, base)
+        return exists_error(pull_request) if pull_request else error
+
+    async def _look_again(self, head: str, base: str) -> PullRequest | None:
+        """Find a pull request that GitHub says is there: its list may come to have it a little later."""
+        for looks in range(1, _LOOKS.tries):
+            if pull_request := await self.find_open(head, base):
+                return pull_request
+            await self._github.pause(_LOOKS.pause(looks), "GitHub does not list what it says is there")
+        # by its head it is not found in a fork that has the repository's own owner
+        async for pull_request in self._list("open", base, None):
+            if pull_request.is_from(head):
+                return pull_request
+        return None
 
     async def _list(
         self, state: str, base: str, head: str | None, size: int = PAGE
@@ -119,7 +174,7 @@ class PullRequests:
         """Yield the pull requests into `base`, newest first, from the repository's `head` if one is given."""
         query = {"state": state, "base": base, "sort": "created", "direction": "desc", "per_page": str(size)}
         if head is not None:
-            query["head"] = f"{self._repository.owner}:{head}"
+            query["head"] = head if ":" in head else f"{self._repository.owner}:{head}"
         request = ApiRequest(
             purpose=f"Listing the pull requests of {self._repository}",
             method="GET",

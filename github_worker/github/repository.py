@@ -6,6 +6,7 @@ from github_worker.contract import MergeMethod
 from github_worker.errors import BranchNotFound, MergeConflict
 from github_worker.github import checks
 from github_worker.github.client import GitHub
+from github_worker.github.issues import Issues
 from github_worker.github.pull_requests import PullRequests
 from github_worker.github.requests import PAGE, ApiRequest, FullName, get_repository, quote_branch
 from github_worker.github.responses import (
@@ -16,6 +17,7 @@ from github_worker.github.responses import (
     CheckSuites,
     CombinedStatus,
     Commit,
+    CommitMessage,
     CommitStatus,
     Comparison,
     MergeSettings,
@@ -35,6 +37,7 @@ class Repository:
     def __init__(self, github: GitHub, name: FullName) -> None:
         self.github = github
         self.name = name
+        self.issues = Issues(github, name)
         self.pull_requests = PullRequests(github, name)
 
     async def list_merge_methods(self, base: str) -> list[MergeMethod]:
@@ -64,6 +67,15 @@ class Repository:
             errors={404: BranchNotFound},
         )
         return (await self.github.send(request)).decode(Comparison)
+
+    async def get_message(self, sha: str) -> str:
+        """Return the message of a commit."""
+        request = ApiRequest(
+            purpose=f"Asking for the commit {sha} of {self.name}",
+            method="GET",
+            path=f"{self.name.path}/git/commits/{sha}",
+        )
+        return (await self.github.send(request)).decode(CommitMessage).message
 
     async def find_tip(self, branch: str) -> str | None:
         """Return the commit that a branch is at, None where it does not exist or the repository is empty."""

@@ -56,6 +56,10 @@ class Tip(Struct, frozen=True):
     repo: RepositoryRef | None = None
 
 
+class AutoMerge(Struct, frozen=True):
+    """What is said of a pull request that GitHub merges when its rules are met."""
+
+
 class PullRequest(Struct, frozen=True, kw_only=True):
     """A pull request; a list of them leaves out `mergeable` and what follows.
 
@@ -69,6 +73,7 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     head: Tip
     base: Tip
     node_id: str = ""
+    auto_merge: AutoMerge | None = None
     merged_at: str | None = None
     merge_commit_sha: str | None = None
     mergeable: bool | None = None
@@ -80,9 +85,28 @@ class PullRequest(Struct, frozen=True, kw_only=True):
         return self.merged_at is not None
 
     def is_from(self, head: str) -> bool:
-        """Tell whether it is from the branch `head` of the repository itself, not of a fork's."""
-        same = self.head.repo is None or self.base.repo is None or self.head.repo == self.base.repo
-        return self.head.ref == head and same
+        """Tell whether it is from the branch `head`: the repository's own, or a fork's as `owner:branch`."""
+        owner, _, branch = head.rpartition(":")
+        if owner:
+            is_same = self.head.repo is not None and self.head.repo.owner.lower() == owner.lower()
+        else:
+            is_same = self.head.repo is None or self.base.repo is None or self.head.repo == self.base.repo
+        return self.head.ref == branch and is_same
+
+
+class _User(Struct, frozen=True):
+    login: str
+
+
+class _Milestone(Struct, frozen=True):
+    number: int
+
+
+class Issue(Struct, frozen=True):
+    """An issue, or a pull request as one."""
+
+    assignees: list[_User] | None = None
+    milestone: _Milestone | None = None
 
 
 class Merge(Struct, frozen=True):
@@ -92,7 +116,9 @@ class Merge(Struct, frozen=True):
     message: str = "Merged"
 
 
-class _CommitMessage(Struct, frozen=True):
+class CommitMessage(Struct, frozen=True):
+    """A commit's message, as git has it."""
+
     message: str = ""
 
 
@@ -100,7 +126,7 @@ class Commit(Struct, frozen=True):
     """A commit and its message."""
 
     sha: str
-    commit: _CommitMessage = _CommitMessage()
+    commit: CommitMessage = CommitMessage()
 
 
 class ChangedFile(Struct, frozen=True):

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Awaitable, Callable
 
 from github_worker.errors import JobTimeout, MergeConflict, PullRequestNotMergeable, PullRequestTimeout
 from github_worker.github.checks import SETTLING, summarize
+from github_worker.github.client import GitHub
+from github_worker.github.errors import HeadMoved, NotVisible
 from github_worker.github.repository import Repository
 from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
 from github_worker.retry import Backoff
 
 _TIMEOUT = 30.0  # seconds
+_SIGHTS = Backoff(first=0.25, longest=4.0, tries=6)
 _POLLS = Backoff(first=0.25, longest=10.0)
+
+
+async def retry_until_visible(github: GitHub, step: Callable[[], Awaitable[None]]) -> None:
+    """Take a step, and take it again while GitHub does not see what was made or moved just before."""
+    for failures in range(1, _SIGHTS.tries):
+        try:
+            return await step()
+        except (NotVisible, HeadMoved) as error:
+            await github.pause(_SIGHTS.pause(failures), str(error))
+    return await step()
 
 
 def choose_limit(timeout: float | None, *, wait_for_checks: bool) -> float | None:

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 from github_worker.contract import BranchTip, CreatePullRequest, PullRequestOpened
 from github_worker.github.client import open_github
-from github_worker.github.pull_requests import exists_error
+from github_worker.github.pull_requests import PullRequestTexts, exists_error
 from github_worker.github.repository import Repository
 from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
 from github_worker.services import Services
+from github_worker.workspace.attention import add_labels_and_people
 from github_worker.workspace.pull_request import open_pull_request, resolve_target
 
 
 async def create_pull_request(
     request: CreatePullRequest, services: Services, report: Report
 ) -> PullRequestOpened:
-    """Open a pull request for a branch that has none."""
+    """Open a pull request for a branch that has none, or update the one that it has."""
     name, head = await resolve_target(request, services, report)
     async with open_github(services.settings, request.access_token, report) as github:
         repository = Repository(github, name)
         report("creating_pr", f"Opening a pull request from {head} into {request.base} in {name}")
-        if existing := await repository.pull_requests.find_open(head, request.base):
-            raise exists_error(existing)
+        pull_request = await _open_or_update(repository, head, request, services, report)
+        await add_labels_and_people(repository, pull_request.number, request, report)
+    return _to_result(pull_request)
+
+
+async def _open_or_update(
+    repository: Repository, head: str, request: CreatePullRequest, services: Services, report: Report
+) -> PullRequest:
+    existing = await repository.pull_requests.find_open(head, request.base)
+    if existing is None:
         pull_request = await open_pull_request(repository, head, request, services.namer, report)
         report("pr_created", f"Opened #{pull_request.number}: {pull_request.html_url}")
-    return _to_result(pull_request)
+        return pull_request
+    if not request.update:
+        raise exists_error(existing)
+    texts = PullRequestTexts(request.title, request.body)
+    pull_request = await repository.pull_requests.update(existing.number, texts)
+    report("pr_found", f"Updated #{pull_request.number}: {pull_request.html_url}")
+    return pull_request
 
 
 def _to_result(pull_request: PullRequest) -> PullRequestOpened:

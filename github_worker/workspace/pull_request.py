@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from github_worker.contract import (
     AutoPullRequest,
@@ -18,12 +19,14 @@ from github_worker.errors import (
     HostNotAllowed,
     NoCommits,
     NoRepository,
+    RemoteUnavailable,
     SessionCorrupt,
     UnsupportedRepository,
 )
+from github_worker.github.pull_requests import PullRequestTexts
 from github_worker.github.repository import Repository
 from github_worker.github.requests import FullName
-from github_worker.github.responses import ChangedFile, Comparison, PullRequest
+from github_worker.github.responses import ChangedFile, Commit, CommitMessage, Comparison, PullRequest
 from github_worker.naming.namer import Namer, PullRequestText
 from github_worker.naming.prompts import PullRequestContext
 from github_worker.progress import Report
@@ -99,36 +102,67 @@ async def open_pull_request(
     namer: Namer,
     report: Report,
 ) -> PullRequest:
-    """Open a pull request, its title and body written from the commits where the request gives none."""
+    """Open a pull request, its title and body written from the commits where the request gives none.
+
+    Raise PullRequestExists if there is one, with its `number` in `data` where GitHub tells it.
+    """
     title, body = request.title, request.body
     if title is None or body is None:
-        text = await _write_text(repository, head, request, namer)
+        text = await _write_text(repository, head, request, namer, report)
         if text.fallback is not None:
             report.warning("fallback", f"Title and body come from the commits: {text.fallback}")
         title = text.title if title is None else title
         body = text.body if body is None else body
-    draft = isinstance(request, CreatePullRequest) and request.draft
-    return await repository.pull_requests.open(
-        head=head, base=request.base, title=title, body=body, draft=draft
-    )
+    options = _choose_options(request) if isinstance(request, CreatePullRequest) else {}
+    texts = PullRequestTexts(title, body)
+    return await repository.pull_requests.open(texts, head=head, base=request.base, **options)
+
+
+def _choose_options(request: CreatePullRequest) -> dict[str, bool]:
+    options = {"draft": request.draft}
+    if request.maintainer_can_modify is not None:
+        options["maintainer_can_modify"] = request.maintainer_can_modify
+    return options
 
 
 async def _write_text(
-    repository: Repository, head: str, request: CreatePullRequest | AutoPullRequest, namer: Namer
+    repository: Repository,
+    head: str,
+    request: CreatePullRequest | AutoPullRequest,
+    namer: Namer,
+    report: Report,
 ) -> PullRequestText:
     comparison = await _compare(repository, head, request.base)
+    if comparison is None:
+        report.warning("not_compared", f"GitHub does not compare {head} with {request.base}")
+        comparison = Comparison(1, [await _find_newest_commit(repository, head)])
     if not comparison.ahead_by:
         raise NoCommits(f"{head} has no commits that {request.base} has not")
     titles = await repository.pull_requests.list_recent_titles(request.base, _RECENT_TITLES)
     return await namer.describe_pull_request(_build_context(comparison, titles), request.claude_credentials)
 
 
-async def _compare(repository: Repository, head: str, base: str) -> Comparison:
+async def _compare(repository: Repository, head: str, base: str) -> Comparison | None:
+    """Compare a branch with its base; None where GitHub cannot, as with more than it computes in time."""
     try:
         return await repository.compare(base, head)
+    except RemoteUnavailable:
+        return None
     except BranchNotFound:
-        missing = head if await repository.find_tip(head) is None else base
-        raise BranchNotFound(f"{repository.name} has no branch {missing}") from None
+        own = [branch for branch in (head, base) if ":" not in branch]
+        for branch in own:
+            if await repository.find_tip(branch) is None:
+                raise BranchNotFound(f"{repository.name} has no branch {branch}") from None
+        return None
+
+
+async def _find_newest_commit(repository: Repository, head: str) -> Commit:
+    """Return the newest commit of a branch; of a fork's, whose commits are elsewhere, its name as one."""
+    tip = None if ":" in head else await repository.find_tip(head)
+    if tip is not None:
+        return Commit(tip, CommitMessage(await repository.get_message(tip)))
+    words = re.sub(r"[-_]+", " ", head.rpartition("/")[2].rpartition(":")[2]).strip()
+    return Commit("", CommitMessage(words[:1].upper() + words[1:]))
 
 
 def _build_context(comparison: Comparison, titles: list[str]) -> PullRequestContext:

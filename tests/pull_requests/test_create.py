@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from github_worker.contract import CreatePullRequest
-from github_worker.errors import BranchNotFound, NoCommits, NoRepository, PullRequestExists, SessionNotFound
+from github_worker.contract import CreatePullRequest, Warned
+from github_worker.errors import (
+    BranchNotFound,
+    NoCommits,
+    NoRepository,
+    PullRequestExists,
+    PullRequestNotMergeable,
+    SessionNotFound,
+)
 from tests.pull_requests.conftest import Jobs, metadata_of
-from tests.support.faults import Cut, Moment
+from tests.support.faults import Answer, Cut, Moment
 from tests.support.github import GitHub
 from tests.support.model import Model, Say
 from tests.support.sessions import SessionFolder, metadata, pack
@@ -159,6 +167,173 @@ async def test_a_lost_request_is_sent_again(github: GitHub, jobs: Jobs) -> None:
     github.faults.add(Cut(Moment.RECEIVED), "POST /repos/octocat/hello-world/pulls")
     made = await jobs.run(CreatePullRequest, head="topic", base="main")
     assert (made.number, len(github.repository.pulls)) == (1, 1)
+
+
+@pytest.mark.parametrize("status", [500, 503, 404])
+async def test_what_github_cannot_compare_is_described_by_what_is_known(
+    github: GitHub, jobs: Jobs, status: int
+) -> None:
+    """A diff that takes GitHub too long is no reason not to open the pull request."""
+    github.refuse("GET /repos/octocat/hello-world/compare", status, "Server Error", times=100)
+    made = await jobs.run(CreatePullRequest, head="topic", base="main")
+    assert made.title == "Add dark mode toggle"
+    assert jobs.warnings == ["not_compared", "fallback"]
+
+
+async def test_unrelated_histories_are_not_mergeable(github: GitHub, jobs: Jobs) -> None:
+    """Neither branch is missing, and the repository is there: that is what the error says."""
+    github.refuse("/compare/", 404, "No common ancestor between main and topic.")
+    with pytest.raises(PullRequestNotMergeable, match="No common ancestor"):
+        await jobs.run(CreatePullRequest, head="topic", base="main")
+
+
+_OPEN = "POST /repos/octocat/hello-world/pulls"
+_LIST = "GET /repos/octocat/hello-world/pulls"
+_TEXTS = {"title": "Given", "body": "given"}
+
+
+async def test_one_that_is_listed_late_is_looked_for_again(github: GitHub, jobs: Jobs) -> None:
+    """GitHub refuses a second one before its list has the first: the error has its number all the same."""
+    github.repository.open("topic", "main", "First")
+    github.faults.add(Answer(200, b"[]"), _LIST, times=2)
+    with pytest.raises(PullRequestExists) as raised:
+        await jobs.run(CreatePullRequest, head="topic", base="main", **_TEXTS)
+    assert raised.value.data["number"] == 1
+
+
+async def test_one_that_is_not_listed_by_its_head_is_found_by_its_base(github: GitHub, jobs: Jobs) -> None:
+    """As with a fork that has the owner of its parent."""
+    github.repository.open("topic", "main", "First")
+    github.faults.add(Answer(200, b"[]"), "head=octocat%3Atopic", times=100)
+    with pytest.raises(PullRequestExists) as raised:
+        await jobs.run(CreatePullRequest, head="topic", base="main", **_TEXTS)
+    assert raised.value.data["number"] == 1
+
+
+async def test_one_that_is_never_listed_exists_without_a_number(github: GitHub, jobs: Jobs) -> None:
+    """The code is what callers act upon."""
+    github.repository.open("topic", "main", "First")
+    github.faults.add(Answer(200, b"[]"), _LIST, times=100)
+    with pytest.raises(PullRequestExists, match="already exists for octocat:topic") as raised:
+        await jobs.run(CreatePullRequest, head="topic", base="main", **_TEXTS)
+    assert raised.value.data == {}
+
+
+async def test_a_lost_answer_and_a_late_list_open_one_pull_request(github: GitHub, jobs: Jobs) -> None:
+    """The list does not have yet what was opened, and a second one is refused: it is ours."""
+    github.faults.add(Cut(Moment.HANDLED), _OPEN)
+    github.faults.add(Answer(200, b"[]"), _LIST, times=2)
+    made = await jobs.run(CreatePullRequest, head="topic", base="main", **_TEXTS)
+    assert (made.number, len(github.repository.pulls)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("texts", "title", "body"),
+    [
+        ({"title": "New", "body": "new"}, "New", "new"),
+        ({"title": "New"}, "New", "old"),
+        ({"body": "new"}, "Old", "new"),
+    ],
+)
+async def test_an_open_pull_request_is_updated_if_asked_to(
+    github: GitHub, jobs: Jobs, texts: dict[str, str], title: str, body: str
+) -> None:
+    """Title and body become what the request gives, and what it does not give stays."""
+    github.repository.open("topic", "main", "Old", "old")
+    made = await jobs.run(CreatePullRequest, head="topic", base="main", update=True, **texts)
+    pull = github.repository.pulls[1]
+    assert (made.number, made.title, pull.title, pull.body) == (1, title, title, body)
+    assert jobs.stages == ["creating_pr", "pr_found"]
+
+
+async def test_nothing_to_update_opens_a_pull_request(github: GitHub, jobs: Jobs) -> None:
+    """A caller that always asks to update does not have to look first."""
+    made = await jobs.run(CreatePullRequest, head="topic", base="main", update=True, title="New")
+    assert (made.number, jobs.stages) == (1, ["creating_pr", "pr_created"])
+
+
+@pytest.mark.parametrize("exists", [False, True])
+async def test_labels_people_and_a_milestone_are_added(github: GitHub, jobs: Jobs, exists: bool) -> None:
+    """To a new pull request, and to one that is updated."""
+    if exists:
+        github.repository.open("topic", "main", "Old")
+    await jobs.run(
+        CreatePullRequest,
+        head="topic",
+        base="main",
+        update=True,
+        labels=["ui", "dark mode"],
+        reviewers=["ada"],
+        teamReviewers=["acme/frontend"],
+        assignees=["grace"],
+        milestone=3,
+        **_TEXTS,
+    )
+    pull = github.repository.pulls[1]
+    assert (pull.labels, pull.reviewers, pull.teams) == (["ui", "dark mode"], ["ada"], ["frontend"])
+    assert (pull.assignees, pull.milestone, jobs.warnings) == (["grace"], 3, [])
+
+
+async def test_labels_and_people_that_are_refused_are_warnings(github: GitHub, jobs: Jobs) -> None:
+    """The pull request stands, and what GitHub takes of them is added; it passes over some in silence."""
+    github.refuse("/labels", 403, "Resource not accessible by integration")
+    made = await jobs.run(
+        CreatePullRequest,
+        head="topic",
+        base="main",
+        labels=["ui"],
+        reviewers=["stranger"],
+        teamReviewers=["frontend"],
+        assignees=["stranger", "grace"],
+        milestone=4,
+        **_TEXTS,
+    )
+    pull = github.repository.pulls[1]
+    assert (made.number, pull.teams, pull.assignees) == (1, ["frontend"], ["grace"])
+    assert jobs.warnings == ["labels_not_added", "not_assigned", "reviewers_not_asked", "milestone_not_set"]
+    told = [event.message for event in jobs.events if isinstance(event, Warned)]
+    assert "Resource not accessible" in told[0]
+    assert "passed over stranger" in told[1]
+    assert "Reviews may only be requested from collaborators" in told[2]
+
+
+async def test_a_milestone_that_is_dropped_in_silence_is_a_warning(github: GitHub, jobs: Jobs) -> None:
+    """As GitHub does where the token may not push."""
+    issue: dict[str, Any] = {"number": 1, "milestone": None, "assignees": []}
+    github.faults.add(Answer(200, json.dumps(issue).encode()), "PATCH ")
+    await jobs.run(CreatePullRequest, head="topic", base="main", milestone=3, **_TEXTS)
+    assert jobs.warnings == ["milestone_not_set"]
+
+
+async def test_a_pull_request_that_is_too_new_is_labelled_a_little_later(github: GitHub, jobs: Jobs) -> None:
+    """Parts of GitHub do not see it at once: that is no refusal."""
+    github.refuse("/labels", 422, "Could not resolve to a node with the global id of 'PR_1'.", times=2)
+    await jobs.run(CreatePullRequest, head="topic", base="main", labels=["ui"], **_TEXTS)
+    assert (github.repository.pulls[1].labels, jobs.warnings) == (["ui"], [])
+
+
+@pytest.mark.parametrize("may", [None, True, False])
+async def test_a_forks_branch_is_proposed(github: GitHub, jobs: Jobs, may: bool | None) -> None:
+    """It is named with its owner, and is another one than the repository's own of that name."""
+    github.repository.commit("stranger:topic", "Offer dark mode", {"src/theme.ts": "black"})
+    github.repository.open("topic", "main", "Ours")
+    fields = {} if may is None else {"maintainerCanModify": may}
+    made = await jobs.run(CreatePullRequest, head="stranger:topic", base="main", **fields)
+    assert (made.number, made.title, made.head.ref) == (2, "Offer dark mode", "topic")
+    assert github.repository.pulls[2].maintainer_can_modify is may
+    with pytest.raises(PullRequestExists) as raised:
+        await jobs.run(CreatePullRequest, head="stranger:topic", base="main")
+    assert raised.value.data["number"] == 2
+
+
+async def test_a_forks_branch_that_cannot_be_compared_is_named_after_itself(
+    github: GitHub, jobs: Jobs
+) -> None:
+    """Its commits are not the repository's."""
+    github.repository.commit("stranger:fix/dark-mode_toggle", "Offer", {"src/theme.ts": "black"})
+    github.refuse("/compare/", 404, "Not Found")
+    made = await jobs.run(CreatePullRequest, head="stranger:fix/dark-mode_toggle", base="main")
+    assert made.title == "Dark mode toggle"
 
 
 def store(sessions: SessionFolder, session_id: str, fields: dict[str, Any]) -> None:

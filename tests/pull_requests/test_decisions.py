@@ -31,8 +31,10 @@ from github_worker.github.responses import (
     Comparison,
     Merge,
     PullRequest,
+    RepositoryRef,
     Rule,
     RuleParameters,
+    Tip,
 )
 
 _NOW = 1_000.0
@@ -168,3 +170,28 @@ def test_the_next_page_is_the_one_that_link_names(link: str, query: str | None) 
     """As octokit's fixtures have it: the relations in any order, the path by the repository's number."""
     found = ApiResponse(200, {"link": link} if link else {}, b"[]").next_query
     assert (found or {}).get("page") == query
+
+
+@pytest.mark.parametrize(
+    ("head", "repository", "is_from"),
+    [
+        ("topic", "octocat/hello", True),
+        ("topic", "stranger/hello", False),
+        ("topic", None, True),
+        ("other", "octocat/hello", False),
+        ("stranger:topic", "stranger/hello-2", True),
+        ("Stranger:topic", "stranger/hello", True),
+        ("stranger:topic", "octocat/hello", False),
+        ("stranger:topic", None, False),
+    ],
+)
+def test_a_head_is_a_branch_of_its_owner(head: str, repository: str | None, is_from: bool) -> None:
+    """A fork's branch is named with its owner, whose name's case does not count."""
+    tips = [
+        Tip(ref, "1", RepositoryRef(name) if name else None)
+        for ref, name in (("topic", repository), ("main", "octocat/hello"))
+    ]
+    pull_request = PullRequest(
+        number=1, title="T", state="open", html_url="u", head=tips[0], base=tips[1], node_id="PR_1"
+    )
+    assert pull_request.is_from(head) == is_from

@@ -58,9 +58,12 @@ def faults_of_request(method: str, target: str, body: bytes) -> Iterator[str]:
     if schema is not None and body:
         sent = json.loads(body)
         yield from _faults(schema, sent, f"{method} {target}")
-        yield from (
-            f"{method} {target}: no field {name}" for name in sent.keys() - schema["properties"].keys()
-        )
+        yield from (f"{method} {target}: no field {name}" for name in sent.keys() - _field_names(schema))
+
+
+def _field_names(schema: dict[str, Any]) -> set[str]:
+    kinds = [schema, *schema.get("oneOf", [])]
+    return {name for kind in kinds for name in kind.get("properties", {})}
 
 
 def faults_of_answer(method: str, target: str, status: int, body: bytes) -> Iterator[str]:

@@ -36,7 +36,7 @@ def _list(hosted: Hosted, given: dict[str, Any]) -> tuple[int, Any]:
         for pull in reversed(hosted.pulls.values())
         if given.get("state", "open") in {"all", pull.state}
         and given.get("base", pull.base) == pull.base
-        and given.get("head", f"{hosted.owner}:{pull.head}") == f"{hosted.owner}:{pull.head}"
+        and given.get("head", pull.label) == pull.label
     ]
     return 200, found
 
@@ -48,6 +48,7 @@ def _open(hosted: Hosted, given: dict[str, Any]) -> tuple[int, Any]:
         )
     except Refused as refused:
         return 422, _invalid(refused.message)
+    pull.maintainer_can_modify = given.get("maintainer_can_modify")
     return 201, _shown(hosted, pull, "pull-request", known=False)
 
 
@@ -55,6 +56,53 @@ def _pull(hosted: Hosted, given: dict[str, Any], number: str) -> tuple[int, Any]
     if int(number) not in hosted.pulls:
         return 404, error("Not Found")
     return 200, _shown(hosted, hosted.pulls[int(number)], "pull-request")
+
+
+def _update(hosted: Hosted, given: dict[str, Any], number: str) -> tuple[int, Any]:
+    pull = hosted.pulls[int(number)]
+    pull.title, pull.body = given.get("title", pull.title), given.get("body", pull.body)
+    return 200, _shown(hosted, pull, "pull-request")
+
+
+def _reviewers(hosted: Hosted, given: dict[str, Any], number: str) -> tuple[int, Any]:
+    pull = hosted.pulls[int(number)]
+    hosted.ask_for_reviews(pull, given.get("reviewers", []), given.get("team_reviewers", []))
+    shown: dict[str, Any] = described.example("pull-request-review-request")
+    return 201, shown | {"number": pull.number, "requested_teams": []}  # the example's lack what they need
+
+
+def _labels(hosted: Hosted, given: dict[str, Any], number: str) -> tuple[int, Any]:
+    pull = hosted.pulls[int(number)]
+    pull.labels += given["labels"]
+    [label, *_] = described.example("label-items")
+    return 200, [label | {"name": name} for name in pull.labels]
+
+
+def _assignees(hosted: Hosted, given: dict[str, Any], number: str) -> tuple[int, Any]:
+    pull = hosted.pulls[int(number)]
+    pull.assignees += [login for login in given["assignees"] if login in hosted.collaborators]  # silently
+    return 201, _issue(pull)
+
+
+def _milestone(hosted: Hosted, given: dict[str, Any], number: str) -> tuple[int, Any]:
+    pull = hosted.pulls[int(number)]
+    if given["milestone"] not in hosted.milestones:
+        detail = {"resource": "Issue", "field": "milestone", "code": "invalid", "value": given["milestone"]}
+        return 422, error("Validation Failed") | {"errors": [detail]}
+    pull.milestone = given["milestone"]
+    return 200, _issue(pull)
+
+
+def _issue(pull: PullRequest) -> dict[str, Any]:
+    shown: dict[str, Any] = described.example("issue")
+    users = [shown["user"] | {"login": login} for login in pull.assignees]
+    milestone = None if pull.milestone is None else shown["milestone"] | {"number": pull.milestone}
+    return shown | {"number": pull.number, "assignees": users, "milestone": milestone}
+
+
+def _git_commit(hosted: Hosted, given: dict[str, Any], sha: str) -> tuple[int, Any]:
+    shown: dict[str, Any] = described.example("git-commit-2")
+    return 200, shown | {"sha": sha, "message": hosted.commits[sha].message}
 
 
 def _merge(hosted: Hosted, given: dict[str, Any], number: str) -> tuple[int, Any]:
@@ -197,7 +245,13 @@ _ROUTES = (
     ("GET", r"/pulls", _list),
     ("POST", r"/pulls", _open),
     ("GET", r"/pulls/(\d+)", _pull),
+    ("PATCH", r"/pulls/(\d+)", _update),
     ("PUT", r"/pulls/(\d+)/merge", _merge),
+    ("POST", r"/pulls/(\d+)/requested_reviewers", _reviewers),
+    ("POST", r"/issues/(\d+)/labels", _labels),
+    ("POST", r"/issues/(\d+)/assignees", _assignees),
+    ("PATCH", r"/issues/(\d+)", _milestone),
+    ("GET", r"/git/commits/(\w+)", _git_commit),
     ("GET", r"/compare/(.+)\.\.\.(.+)", _compare),
     ("POST", r"/merges", _merges),
     ("GET", r"/git/ref/heads/(.+)", _ref),
@@ -227,8 +281,12 @@ def _shown(hosted: Hosted, pull: PullRequest, shape: str, *, known: bool = True)
         "html_url": f"https://github.com/{hosted.owner}/{hosted.name}/pull/{pull.number}",
         "merged_at": "2026-01-31T09:00:00Z" if merged else None,
         "merge_commit_sha": pull.merge_sha,
+        "auto_merge": None,
     }
-    shown["head"] |= {"ref": pull.head, "sha": pull.head_sha, "label": f"{hosted.owner}:{pull.head}"}
+    if pull.auto_merge:
+        how = {"merge_method": pull.auto_merge, "commit_title": "", "commit_message": ""}
+        shown["auto_merge"] = how | {"enabled_by": shown["user"]}
+    shown["head"] |= {"ref": pull.head.rpartition(":")[2], "sha": pull.head_sha, "label": pull.label}
     shown["base"] |= {"ref": pull.base, "sha": hosted.branches[pull.base]}
     shown["base"]["repo"]["full_name"] = f"{hosted.owner}/{hosted.name}"
     shown["head"]["repo"]["full_name"] = pull.head_repository or f"{hosted.owner}/{hosted.name}"

@@ -53,6 +53,17 @@ class PullRequest:
     lag: int = 0
     head_repository: str = ""  # a fork's full name
     auto_merge: str | None = None  # the method by which it is merged later
+    maintainer_can_modify: bool | None = None
+    labels: list[str] = field(default_factory=list)
+    reviewers: list[str] = field(default_factory=list)
+    teams: list[str] = field(default_factory=list)
+    assignees: list[str] = field(default_factory=list)
+    milestone: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Its head with the owner, which a fork's has in its name here."""
+        return self.head if ":" in self.head else f"octocat:{self.head}"
 
     @property
     def node_id(self) -> str:
@@ -65,10 +76,10 @@ class Hosted:
     """A repository on GitHub.
 
     `checks`, `statuses`, `workflows` and the `suites` of apps are states by name, one for each time it is
-    asked; a check whose state is empty is not there yet. `linear` says that main takes no merge commits,
-    `ruled_methods` by which methods a rule lets it be merged into, `linear_heads` which branches take none.
-
-    `page_limit` is how many of a list it gives at once, whatever it is asked for.
+    asked; a check whose state is empty is not there yet. `branches` has those of forks as `owner:branch`.
+    `linear` says that main takes no merge commits, `ruled_methods` by which methods a rule lets it be merged
+    into, `linear_heads` which branches take none. `page_limit` is how many of a list it gives at once,
+    whatever it is asked for.
     """
 
     owner: str = "octocat"
@@ -77,6 +88,8 @@ class Hosted:
     seen_after: int = 0
     page_limit: int = 100
     allowed: set[str] = field(default_factory=lambda: {"merge", "squash", "rebase"})
+    collaborators: set[str] = field(default_factory=lambda: {"ada", "grace", "frontend"})
+    milestones: set[int] = field(default_factory=lambda: {3})
     ruled_methods: set[str] | None = None
     linear: bool = False
     linear_heads: set[str] = field(default_factory=set)
@@ -107,13 +120,18 @@ class Hosted:
         for field_name, branch in (("base", base), ("head", head)):
             if branch not in self.branches:
                 raise Refused(422, f"invalid {field_name}")
-        mine = [p for p in self.pulls.values() if p.state == "open" and not p.head_repository]
+        mine = [
+            p for p in self.pulls.values() if p.state == "open" and (":" in p.head or not p.head_repository)
+        ]
         if any((p.head, p.base) == (head, base) for p in mine):
-            raise Refused(422, f"A pull request already exists for {self.owner}:{head}.")
+            label = head if ":" in head else f"{self.owner}:{head}"
+            raise Refused(422, f"A pull request already exists for {label}.")
         if not self.ahead(base, head):
             raise Refused(422, f"No commits between {base} and {head}")
         made = PullRequest(len(self.pulls) + 1, title, body, head, base, self.branches[head], draft)
         made.polls = self.mergeable_after
+        if ":" in head:
+            made.head_repository = f"{head.partition(':')[0]}/{self.name}"
         self.pulls[made.number] = made
         return made
 
@@ -193,6 +211,13 @@ class Hosted:
 
     def _unmet(self) -> list[str]:
         return [name for name in self.required | self.ruled if self.state(name) != "success"]
+
+    def ask_for_reviews(self, pull: PullRequest, people: list[str], teams: list[str]) -> None:
+        """Ask people and teams to review, or refuse all of them as GitHub does."""
+        if not {*people, *teams} <= self.collaborators:
+            raise Refused(422, "Reviews may only be requested from collaborators.")
+        pull.reviewers += people
+        pull.teams += teams
 
     def state(self, check: str) -> str | None:
         """Return a check's state, and let it go on to the next one."""
