@@ -340,6 +340,7 @@ class GitHubWorker:
         merge_method: MergeMethod | None = None,
         commit_title: str | None = None,
         commit_message: str | None = None,
+        expected_head: str | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> PullRequestMerged:
@@ -349,6 +350,7 @@ class GitHubWorker:
         - `merge_method`: `merge`, `squash` or `rebase`; by default one that the repository and the base's
           rules allow.
         - `commit_title`, `commit_message`: the merge commit's words; the forge's own by default.
+        - `expected_head`: the commit that it must be at to be merged, in full; any by default.
         """
         request = wire.build(
             MergePullRequest,
@@ -358,6 +360,7 @@ class GitHubWorker:
             merge_method=merge_method,
             commit_title=commit_title,
             commit_message=commit_message,
+            expected_head=expected_head,
             access_token=access_token,
             request_id=request_id,
         )
@@ -374,6 +377,14 @@ class GitHubWorker:
         session_id: str | None = None,
         title: str | None = None,
         body: str | None = None,
+        labels: Sequence[str] = (),
+        reviewers: Sequence[str] = (),
+        assignees: Sequence[str] = (),
+        merge_method: MergeMethod | None = None,
+        commit_title: str | None = None,
+        commit_message: str | None = None,
+        delete_branch: bool = True,
+        auto_merge: bool = False,
         wait_for_checks: bool = False,
         wait_timeout: int | None = None,
         claude_credentials: Credential | None = None,
@@ -386,6 +397,13 @@ class GitHubWorker:
         - `owner`, `repo`, `branch`: the repository and the branch to merge; or `session_id` in place of all
           three.
         - `title`, `body`: the words of a new pull request; by default they are made from its commits.
+        - `labels`, `reviewers` and `assignees` (logins): what to add; none by default. What the forge
+          refuses of them is a warning.
+        - `merge_method`, `commit_title`, `commit_message`: as for `merge_pull_request`.
+        - `delete_branch`: whether to delete the branch that was merged; yes by default.
+        - `auto_merge`: whether to leave the merge to the forge, when its rules are met, by its merge queue
+          if it has one; no by default. The result's `step` is then `auto_merge_enabled`, unless all rules
+          were met: then it is merged at once.
         - `wait_for_checks`: whether to wait for the checks that the base requires or, if it requires none,
           the branch's; no by default.
         - `wait_timeout`: the seconds to wait for GitHub before the job fails with `TIMEOUT`, with what was
@@ -400,6 +418,14 @@ class GitHubWorker:
             base=base,
             title=title,
             body=body,
+            labels=labels,
+            reviewers=reviewers,
+            assignees=assignees,
+            merge_method=merge_method,
+            commit_title=commit_title,
+            commit_message=commit_message,
+            delete_branch=delete_branch,
+            auto_merge=auto_merge,
             wait_for_checks=wait_for_checks,
             wait_timeout=wait_timeout,
             claude_credentials=claude_credentials,

@@ -22,6 +22,7 @@ from github_worker.contract.fields import (
     RepositoryUrl,
     RequestId,
     SessionId,
+    Sha,
     Team,
     Text,
     Title,
@@ -255,6 +256,13 @@ class MergePullRequest(Request, frozen=True, kw_only=True):
     merge_method: _MergeMethod | None = None
     commit_title: _CommitTitle | None = None
     commit_message: _CommitMessage | None = None
+    expected_head: Annotated[
+        Sha | None,
+        describe(
+            "The commit that the pull request must be at to be merged; any unless given.",
+            "5716ca5987cbf97d6bb54920bea6adde242d87e6",
+        ),
+    ] = None
     access_token: Token = msgspec.field(name="githubAccessToken")
 
     def __post_init__(self) -> None:
@@ -273,6 +281,21 @@ class AutoPullRequest(Request, frozen=True, kw_only=True):
     base: _Base
     title: _Title | None = None
     body: _Body | None = None
+    labels: _Labels = ()
+    reviewers: _Reviewers = ()
+    assignees: _Assignees = ()
+    merge_method: _MergeMethod | None = None
+    commit_title: _CommitTitle | None = None
+    commit_message: _CommitMessage | None = None
+    delete_branch: Annotated[bool, describe("Whether to delete the branch that was merged.", False)] = True
+    auto_merge: Annotated[
+        bool,
+        describe(
+            "Whether to leave the merge to the forge, when its rules are met, by its merge queue if it has "
+            "one; what can be merged at once is.",
+            True,
+        ),
+    ] = False
     wait_for_checks: Annotated[
         bool,
         describe(

@@ -173,20 +173,21 @@ class BaseMerged(Result, frozen=True, kw_only=True):
 
 
 class BranchMerged(Result, frozen=True, kw_only=True):
-    """The base contains the branch; `sha` is the merge commit."""
+    """The base contains the branch, or will by the forge's auto-merge; `sha` is the merge commit."""
 
     merged: _Merged
     sha: _MergeCommit
 
 
 class PullRequestFinished(Result, frozen=True, kw_only=True):
-    """The pull request is merged; `step` is the last one that was achieved.
+    """The pull request is merged, or will be by the forge; `step` is the last one that was achieved.
 
     `mergeBase` is null if it was merged before this job.
     """
 
     step: Annotated[
-        Literal["pr_merged", "branch_deleted"], describe("The last step that was achieved.", "branch_deleted")
+        Literal["auto_merge_enabled", "pr_merged", "branch_deleted"],
+        describe("The last step that was achieved.", "branch_deleted"),
     ]
     pr: Annotated[
         PullRequestLink,

@@ -93,8 +93,12 @@ def read_sentence(response: ApiResponse) -> str:
     """Return GitHub's message, with its details, on one line and without secrets."""
     body = _read_body(response)
     sentence = ": ".join(filter(None, [body.message, "; ".join(_list_details(body.errors))]))
-    sentence = scrub(" ".join(sentence.split()))[:_MAX_SENTENCE]
-    return sentence or f"GitHub answered with status {response.status}"
+    return clean_sentence(sentence) or f"GitHub answered with status {response.status}"
+
+
+def clean_sentence(sentence: str) -> str:
+    """Return what GitHub says on one line, without secrets, and not too long to be shown."""
+    return scrub(" ".join(sentence.split()))[:_MAX_SENTENCE]
 
 
 def _read_body(response: ApiResponse) -> _Body:

@@ -14,10 +14,9 @@ from github_worker.errors import (
     RemoteUnavailable,
     RepositoryNotFound,
 )
-from github_worker.github.errors import find_kind
+from github_worker.github.errors import clean_sentence, find_kind
 from github_worker.github.requests import GRAPHQL, ApiRequest, MergeOptions
 from github_worker.github.responses import ApiResponse, PullRequest
-from github_worker.redaction import scrub
 
 _REBASE_BRANCH = """mutation($input: UpdatePullRequestBranchInput!) {
   updatePullRequestBranch(input: $input) { pullRequest { headRefOid } }
@@ -69,7 +68,7 @@ def check(response: ApiResponse, purpose: str) -> None:
     errors = response.decode(_Answer).errors
     if not errors:
         return
-    sentence = scrub(" ".join("; ".join(error.message for error in errors).split()))
+    sentence = clean_sentence("; ".join(error.message for error in errors))
     message = f"{purpose} failed: {sentence}"
     kinds = (_BY_TYPE.get(error.type or "") for error in errors)
     kind = find_kind(sentence) or next(filter(None, kinds), PullRequestNotMergeable)

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from github_worker.contract import (
     AutoPullRequest,
     BaseMerged,
     BranchMerged,
+    MergeMethod,
     PullRequestFinished,
     PullRequestLink,
     PullRequestMerged,
 )
-from github_worker.errors import BranchNotFound, JobError
+from github_worker.errors import BranchNotFound, JobError, PullRequestExists
 from github_worker.github.client import open_github
 from github_worker.github.errors import HeadMoved
-from github_worker.github.merging import merge, report_earlier_merge
+from github_worker.github.merging import enable_auto_merge, merge, report_earlier_merge
 from github_worker.github.repository import Repository
 from github_worker.github.requests import MergeOptions
 from github_worker.github.responses import PullRequest
@@ -30,6 +31,7 @@ from github_worker.github.updating import update_branch
 from github_worker.github.waiting import MergeWait, choose_limit
 from github_worker.progress import Report
 from github_worker.services import Services
+from github_worker.workspace.attention import add_labels_and_people
 from github_worker.workspace.pull_request import open_pull_request, resolve_target
 
 _MAX_MOVES = 5  # of the branch's head while it is merged
@@ -52,14 +54,18 @@ async def auto_pull_request(
             if pull_request.is_merged:
                 merge_result = report_earlier_merge(pull_request)
             else:
-                base_merged = await _merge_base(repository, pull_request, report)
+                await add_labels_and_people(repository, pull_request.number, request, report)
+                base_merged = await _merge_base(repository, pull_request, request, report)
                 achieved |= {"step": report.stage, "mergeBase": to_builtins(base_merged)}
                 merge_result = await _merge(repository, pull_request, base_merged.sha, request, report)
-            report("pr_merged", merge_result.message)
 
-            is_deleted = await _delete_branch(repository, pull_request, report)
+            step: Literal["auto_merge_enabled", "pr_merged", "branch_deleted"] = "auto_merge_enabled"
+            if merge_result.merged:
+                report("pr_merged", merge_result.message)
+                is_deleted = request.delete_branch and await _delete_branch(repository, pull_request, report)
+                step = "branch_deleted" if is_deleted else "pr_merged"
     return PullRequestFinished(
-        step="branch_deleted" if is_deleted else "pr_merged",
+        step=step,
         pr=link,
         merge_base=base_merged,
         merge_pr=BranchMerged(merged=merge_result.merged, sha=merge_result.sha),
@@ -85,7 +91,14 @@ async def _find_or_open(
     if pull_request := await _find(repository, branch, request.base):
         report("pr_found", f"Found #{pull_request.number}: {pull_request.html_url}")
         return pull_request
-    pull_request = await open_pull_request(repository, branch, request, services.namer, report)
+    try:
+        pull_request = await open_pull_request(repository, branch, request, services.namer, report)
+    except PullRequestExists as error:  # opened by somebody else meanwhile
+        if "number" not in error.data:
+            raise
+        pull_request = await repository.pull_requests.get(error.data["number"])
+        report("pr_found", f"Found #{pull_request.number}: {pull_request.html_url}")
+        return pull_request
     report("pr_created", f"Opened #{pull_request.number}: {pull_request.html_url}")
     return pull_request
 
@@ -103,16 +116,42 @@ async def _find(repository: Repository, branch: str, base: str) -> PullRequest |
     return None
 
 
-async def _merge_base(repository: Repository, pull_request: PullRequest, report: Report) -> BaseMerged:
+async def _merge_base(
+    repository: Repository, pull_request: PullRequest, request: AutoPullRequest, report: Report
+) -> BaseMerged:
     branch, base = pull_request.head.ref, pull_request.base.ref
     report("merging_base", f"Merging {base} into {branch}")
-    methods = await repository.list_merge_methods(base)
+    methods = await _list_methods(repository, request)
     base_merged = await update_branch(repository, pull_request, methods)
     report("base_merged", base_merged.message)
     return base_merged
 
 
+async def _list_methods(repository: Repository, request: AutoPullRequest) -> list[MergeMethod]:
+    if request.merge_method is not None:
+        return [request.merge_method]
+    return await repository.list_merge_methods(request.base)
+
+
 async def _merge(
+    repository: Repository, pull_request: PullRequest, tip: str, request: AutoPullRequest, report: Report
+) -> PullRequestMerged:
+    """Merge the pull request, whose branch is at `tip`, or leave that to GitHub if so asked."""
+    if request.auto_merge:
+        methods: list[MergeMethod | None] = [*await _list_methods(repository, request), None]
+        later = structs.replace(_make_options(request), method=methods[0])
+        if await enable_auto_merge(repository, pull_request, tip, later):
+            message = f"GitHub merges #{pull_request.number} when its rules are met"
+            report("merging_pr", message)
+            return PullRequestMerged(merged=False, sha=None, message=message)
+    return await _merge_at_once(repository, pull_request, tip, request, report)
+
+
+def _make_options(request: AutoPullRequest) -> MergeOptions:
+    return MergeOptions(method=request.merge_method, title=request.commit_title, text=request.commit_message)
+
+
+async def _merge_at_once(
     repository: Repository, pull_request: PullRequest, tip: str, request: AutoPullRequest, report: Report
 ) -> PullRequestMerged:
     required = await repository.list_required_checks(request.base) if request.wait_for_checks else None
@@ -125,7 +164,7 @@ async def _merge(
         head = (await wait.until_mergeable(outdated)).head.sha
         report("merging_pr", f"Merging #{number}")
         try:
-            return await merge(repository, number, MergeOptions(), head)
+            return await merge(repository, number, _make_options(request), head)
         except HeadMoved:
             moves, outdated = moves + 1, head
             if moves > _MAX_MOVES:

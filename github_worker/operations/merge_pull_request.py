@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from github_worker.contract import MergePullRequest, PullRequestMerged
 from github_worker.github.client import open_github
-from github_worker.github.merging import merge
+from github_worker.github.merging import merge, require_head
 from github_worker.github.repository import Repository
 from github_worker.github.requests import FullName, MergeOptions
 from github_worker.progress import Report
@@ -21,6 +21,8 @@ async def merge_pull_request(
     async with open_github(services.settings, request.access_token, report) as github:
         repository = Repository(github, FullName(request.owner, request.repo))
         report("merging_pr", f"Merging {repository.name}#{request.pull_number}")
-        result = await merge(repository, request.pull_number, options)
+        if request.expected_head is not None:
+            await require_head(repository, request.pull_number, request.expected_head)
+        result = await merge(repository, request.pull_number, options, request.expected_head)
         report("pr_merged", result.message)
     return result

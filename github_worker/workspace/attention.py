@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
-from github_worker.contract import CreatePullRequest
+from github_worker.contract import AutoPullRequest, CreatePullRequest
 from github_worker.errors import JobError
 from github_worker.github.repository import Repository
 from github_worker.github.waiting import retry_until_visible
@@ -15,7 +15,7 @@ Step = Callable[[], Awaitable[None]]
 
 
 async def add_labels_and_people(
-    repository: Repository, number: int, request: CreatePullRequest, report: Report
+    repository: Repository, number: int, request: CreatePullRequest | AutoPullRequest, report: Report
 ) -> None:
     """Add what the request names; what GitHub refuses is a warning, and the pull request stands."""
     for code, step in _list_steps(repository, number, request):
@@ -26,7 +26,7 @@ async def add_labels_and_people(
 
 
 def _list_steps(
-    repository: Repository, number: int, request: CreatePullRequest
+    repository: Repository, number: int, request: CreatePullRequest | AutoPullRequest
 ) -> Iterator[tuple[str, Step]]:
     """Yield a step for each kind of what is named, and the code of the warning if it fails."""
     issues, pull_requests = repository.issues, repository.pull_requests
@@ -36,6 +36,8 @@ def _list_steps(
         yield "not_assigned", partial(issues.add_assignees, number, request.assignees)
     if request.reviewers:
         yield "reviewers_not_asked", partial(pull_requests.request_reviews, number, request.reviewers, ())
+    if not isinstance(request, CreatePullRequest):
+        return
     if request.team_reviewers:
         yield (
             "reviewers_not_asked",

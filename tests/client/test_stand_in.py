@@ -90,3 +90,23 @@ def test_a_completed_event_holds_the_result_twice() -> None:
     [last] = [line for line in text.splitlines() if '"completed"' in line]
     assert last.count('"commitHash"') == 2
     assert completed(COMMITTED).data["commitHash"] == COMMITTED.commit_hash
+
+
+@pytest.mark.parametrize(
+    ("options", "step", "stage"),
+    [
+        ({}, "branch_deleted", "deleting_branch"),
+        ({"deleteBranch": False}, "pr_merged", "pr_merged"),
+        ({"autoMerge": True}, "auto_merge_enabled", "merging_pr"),
+    ],
+)
+def test_a_pull_request_ends_as_it_is_asked_for(options: dict[str, bool], step: str, stage: str) -> None:
+    """What is left to the forge is not merged, and a branch that is to stay is not deleted."""
+    body = {"owner": "o", "repo": "r", "branch": "b", "base": "main", "githubAccessToken": "t"}
+    with StandInWorker() as worker:
+        answer = _post(worker, "auto-pull-request", body | options)
+    events = [decode_event(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+    done = events[-1]
+    assert isinstance(done, Completed)
+    assert (done.data["step"], done.data["mergePr"]["merged"]) == (step, step != "auto_merge_enabled")
+    assert [event.stage for event in events if isinstance(event, Progress)][-1] == stage

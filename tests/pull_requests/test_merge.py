@@ -195,3 +195,30 @@ async def test_a_pull_request_of_no_repository_is_not_found(jobs: Jobs) -> None:
     """A repository that the token may not see is the same to GitHub."""
     with pytest.raises(RepositoryNotFound, match="octocat/other"):
         await jobs.run(MergePullRequest, pullNumber=1, repo="other")
+
+
+async def test_the_head_that_is_expected_is_merged(github: GitHub, jobs: Jobs) -> None:
+    """Even if GitHub shows the pull request as it was before, for a moment."""
+    github.repository.seen_after = 2
+    head = github.repository.commit("topic", "More", {"src/more.ts": "more"})
+    assert (await jobs.run(MergePullRequest, pullNumber=1, expectedHead=head)).merged
+    assert [asked.body for asked in github.asked if asked.method == "PUT"] == [{"sha": head}]
+
+
+async def test_another_head_than_the_expected_one_is_not_merged(github: GitHub, jobs: Jobs) -> None:
+    """Somebody pushed: the error says what is there instead."""
+    expected = github.repository.branches["topic"]
+    head = github.repository.commit("topic", "More", {"src/more.ts": "more"})
+    with pytest.raises(PullRequestNotMergeable, match=expected) as raised:
+        await jobs.run(MergePullRequest, pullNumber=1, expectedHead=expected)
+    assert (raised.value.data, github.count("PUT", "/merge")) == ({"head": head}, 0)
+
+
+async def test_a_head_that_moves_from_the_expected_one_is_not_merged(github: GitHub, jobs: Jobs) -> None:
+    """Nothing is merged that was not looked at, whenever it comes."""
+    expected = github.repository.branches["topic"]
+    push = Meanwhile(lambda: github.repository.commit("topic", "More", {"src/more.ts": "more"}))
+    github.faults.add(push, "PUT ")
+    with pytest.raises(PullRequestTimeout, match="Head branch was modified"):
+        await jobs.run(MergePullRequest, pullNumber=1, expectedHead=expected)
+    assert github.count("PUT", "/merge") == 1

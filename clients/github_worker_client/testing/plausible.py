@@ -72,7 +72,7 @@ STAGES: Mapping[str, tuple[Stage, ...]] = {
 
 def plausible(request: Request) -> Stream:
     """Answer with the stages and the result of an operation that goes well."""
-    stages = STAGES[request.operation]
+    stages = _list_stages(request)
     result = _result(request)
     done = completed(result, dict.fromkeys(stages, 1))
     told = [event for stage in stages for event in _tell(stage, result)]
@@ -83,6 +83,15 @@ def _tell(stage: Stage, result: Result) -> list[AnyEvent]:
     commit = result.commit_hash if isinstance(result, Committed) and stage == "committed" else None
     counts = [transferred(stage)] if stage in _TRANSFERS else []
     return [Progress(stage=stage, message=stage, commit_hash=commit), *counts]
+
+
+def _list_stages(request: Request) -> tuple[Stage, ...]:
+    stages = STAGES[request.operation]
+    if isinstance(request, AutoPullRequest):
+        passed = {"waiting_mergeable", "pr_merged", "deleting_branch"} if request.auto_merge else set()
+        passed |= set() if request.delete_branch else {"deleting_branch"}
+        return tuple(stage for stage in stages if stage not in passed)
+    return stages
 
 
 def _result(request: Request) -> Result:
@@ -170,11 +179,12 @@ def _open(request: CreatePullRequest) -> PullRequestOpened:
 
 
 def _finish(request: AutoPullRequest) -> PullRequestFinished:
+    merged = not request.auto_merge
     return PullRequestFinished(
-        step="branch_deleted",
+        step=("branch_deleted" if request.delete_branch else "pr_merged") if merged else "auto_merge_enabled",
         pr=PullRequestLink(number=1, html_url=_pull(request.owner, request.repo)),
         merge_base=BaseMerged(sha=_hash(request), message="Already up to date"),
-        merge_pr=BranchMerged(merged=True, sha=_hash(request)),
+        merge_pr=BranchMerged(merged=merged, sha=_hash(request) if merged else None),
     )
 
 
