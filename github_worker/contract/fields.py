@@ -49,6 +49,11 @@ IN_WORDS = {
     _REPOSITORY_NAME: "must be 1 to 100 letters, digits, dots, hyphens and underscores, and not `.`, `..` or "
     "`.git`",
     _BRANCH: "must be a branch name that git takes, without `refs/heads/`, such as feature/dark-mode",
+    _HEAD: "must be a branch name that git takes, such as feature/dark-mode, or a fork's as owner:branch",
+    _LOGIN: "must be the name of an account, without @",
+    _TEAM: "must be the name of a team, as frontend or acme/frontend",
+    _LABEL: "must be one line of 1 to 50 characters",
+    _SHA: "must be a commit in full: 40 or 64 of 0 to 9 and a to f",
     _USER_ID: "must be one line of 1 to 256 characters, and have something to read",
     _ONE_LINE: "must be one line of 1 to 256 characters, without < and >, of which git leaves something",
 }

@@ -309,6 +309,7 @@ class AutoPullRequest(Request, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _make_one_line(self, "title")
+        _make_one_line(self, "commit_title")
         _check_place(self.session_id, owner=self.owner, repo=self.repo, branch=self.branch)
 
 

@@ -12,6 +12,7 @@ from msgspec import inspect
 from github_worker.contract import (
     REQUESTS,
     Author,
+    AutoPullRequest,
     CloneRepository,
     CommitAndPush,
     CreatePullRequest,
@@ -54,6 +55,7 @@ def test_a_title_is_made_one_line(given: str, title: str | None) -> None:
     """Of at most 256 characters; where no word is left it is absent."""
     assert read(CreatePullRequest, title=given).title == title
     assert read(MergePullRequest, commitTitle=given).commit_title == title
+    assert read(AutoPullRequest, commitTitle=given).commit_title == title
 
 
 def test_a_user_may_have_an_address_and_an_owner_an_underscore() -> None:
@@ -67,6 +69,9 @@ def test_every_pattern_is_said_in_words() -> None:
     described = inspect.multi_type_info([Author, *REQUESTS.values()])
     structs = [kind for kind in described if isinstance(kind, inspect.StructType)]
     kinds = [kind for struct in structs for field in struct.fields for kind in flatten(field.type)]
+    kinds += [
+        item for kind in kinds if isinstance(kind, inspect.VarTupleType) for item in flatten(kind.item_type)
+    ]
     patterns = {kind.pattern for kind in kinds if isinstance(kind, inspect.StrType)}
     assert patterns == {None, *IN_WORDS}
 
@@ -77,6 +82,10 @@ def test_every_pattern_is_said_in_words() -> None:
         (CloneRepository, {"sessionId": 1}, "`sessionId` must be a string, not a whole number"),
         (CloneRepository, {"branch": "a b"}, "`branch` must be a branch name that git takes"),
         (CloneRepository, {"depth": 0}, "`depth` must be at least 1"),
+        (CreatePullRequest, {"labels": ["a", "b\n"]}, "`labels[1]` must be one line of 1 to 50 characters"),
+        (CreatePullRequest, {"labels": "ui"}, "`labels` must be a list, not a string"),
+        (CreatePullRequest, {"reviewers": ["@ada"]}, "`reviewers[0]` must be the name of an account"),
+        (MergePullRequest, {"expectedHead": "5716ca5"}, "`expectedHead` must be a commit in full"),
         (CloneRepository, {"depth": 1.5}, "`depth` must be a whole number, not a number with a fraction"),
         (CloneRepository, {"allBranches": "yes"}, "`allBranches` must be true or false, not a string"),
         (CloneRepository, {"colour": 1}, "`colour` is no field of this request"),
