@@ -1,5 +1,9 @@
-"""The client of GitHub Worker: `GitHubWorker` for its endpoints, `AutoCommit` for edited sessions."""
+"""The client of GitHub Worker: `GitHubWorker` for its endpoints, `AutoCommit` for edited sessions.
 
+Callers without an event loop find a blocking `GitHubWorker` in `github_worker_client.sync`.
+"""
+
+from github_worker import __version__
 from github_worker.contract import (
     AnyEvent,
     Author,
@@ -107,4 +111,5 @@ __all__ = [
     "Warned",
     "WorkerBusy",
     "WorkerUnavailable",
+    "__version__",
 ]
