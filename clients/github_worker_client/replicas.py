@@ -20,6 +20,7 @@ from github_worker_client.errors import NoWorker, StreamBroken, UnexpectedAnswer
 from github_worker_client.wire import Answer
 
 _BROKEN = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
+_UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout)
 # The balancer deals out connections, not requests: each request needs its own.
 _HEADERS = {"Connection": "close", "Content-Type": "application/json"}
 
@@ -33,6 +34,7 @@ class Replicas:
         token: Secret | None,
         *,
         busy_timeout: float,
+        unreachable_timeout: float,
         stream_attempts: int,
         backoff: Backoff,
         clock: Clock,
@@ -40,6 +42,8 @@ class Replicas:
         self._http = http
         self._token = token
         self._busy_timeout = busy_timeout
+        self._unreachable_timeout = unreachable_timeout
+        self._was_reached = False
         self._stream_attempts = stream_attempts
         self._backoff = backoff
         self._clock = clock
@@ -49,7 +53,7 @@ class Replicas:
         try:
             response = await self._http.get(path, headers=_HEADERS | self._authorization())
         except _BROKEN as error:
-            raise _unavailable_worker(error) from error
+            raise self._unavailable(error) from error
         return wire.answer(response.status_code, response.content, kind)
 
     async def stream(self, request: Request) -> AsyncGenerator[AnyEvent, None]:
@@ -79,15 +83,16 @@ class Replicas:
     @asynccontextmanager
     async def _admit(self, request: Request) -> AsyncIterator[EventSource]:
         """Open a stream on the first replica that takes the job."""
-        deadline = self._clock.now() + self._busy_timeout
+        began = self._clock.now()
         addresses = Addresses(partial(of_host, self._http.base_url.host))
         for failures in itertools.count(1):
             try:
                 response = await self._post(request, await addresses.next())
                 break
             except NoWorker as error:
-                wait = self._backoff.pause(failures, jitter(), error.retry_after)
-                if self._clock.now() + wait > deadline:
+                waited = self._clock.now() - began
+                wait = self._backoff.pause(failures, jitter(), error.retry_after, waited=waited)
+                if waited + wait > self._patience:
                     raise
             await self._clock.sleep(wait)
         try:
@@ -107,14 +112,25 @@ class Replicas:
         try:
             response = await self._http.send(message, stream=True)
             if response.status_code == 200:
+                self._was_reached = True
                 return response
             try:
                 body = await response.aread()
             finally:
                 await response.aclose()
         except _BROKEN as error:
-            raise _unavailable_worker(error) from error
+            raise self._unavailable(error) from error
+        self._was_reached = True
         raise wire.refusal(response.status_code, body, response.headers.get("Retry-After"))
+
+    @property
+    def _patience(self) -> float:
+        """The seconds in which to look for a replica: fewer where nothing has ever accepted a connection."""
+        return self._busy_timeout if self._was_reached else min(self._busy_timeout, self._unreachable_timeout)
+
+    def _unavailable(self, error: Exception) -> WorkerUnavailable:
+        self._was_reached |= not isinstance(error, _UNREACHABLE)
+        return WorkerUnavailable(f"no worker answered at {self._http.base_url}: {_describe(error)}")
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token.reveal()}"} if self._token else {}
@@ -124,10 +140,6 @@ def _broken_stream(request: Request, reason: str) -> StreamBroken:
     return StreamBroken(
         f"the stream broke, and asking again failed: {reason}", request_id=request.request_id or ""
     )
-
-
-def _unavailable_worker(error: Exception) -> WorkerUnavailable:
-    return WorkerUnavailable(f"no worker answered: {_describe(error)}")
 
 
 def _describe(error: Exception) -> str:

@@ -32,6 +32,13 @@ def test_a_hint_shortens_a_wait_and_never_lengthens_it(hint: float, wait: float)
     assert BACKOFF.pause(9, 1.0, hint) == wait
 
 
+def test_who_has_waited_long_asks_often() -> None:
+    """The longest wait halves with every half-life, down to the first."""
+    backoff = Backoff(first=0.5, longest=4.0, half_life=10.0)
+    assert [backoff.pause(9, waited=waited) for waited in (0, 10, 20, 30, 1e6)] == [4.0, 2.0, 1.0, 0.5, 0.5]
+    assert backoff.pause(1, waited=1e6) == 0.5
+
+
 @given(st.integers(1, 10**9), st.floats(0, 1))
 def test_a_wait_is_never_longer_than_the_longest(failures: int, jitter: float) -> None:
     """However long it goes on."""

@@ -80,13 +80,34 @@ async def test_busy_for_too_long_is_an_error(stand_in: StandInWorker, connect: C
     assert 9 <= len(stand_in.requests) <= 18  # 3.5 to 7 s apart, as the worker proposed
 
 
-async def test_nobody_for_too_long_is_an_error(stand_in: StandInWorker, connect: Connect) -> None:
-    """After `busy_timeout` the caller is told, and may try again later."""
+async def test_an_address_where_nobody_ever_was(stand_in: StandInWorker, connect: Connect) -> None:
+    """It is probably wrong: the caller is told soon, with the address."""
     clock = HastyClock()
     began = clock.now()
-    with stand_in.unreachable(), pytest.raises(WorkerUnavailable) as caught:
-        await connect(busy_timeout=60.0, backoff=SLOW, clock=clock).commit_and_push(**REQUEST)
+    with stand_in.unreachable(), pytest.raises(WorkerUnavailable, match=stand_in.base_url) as caught:
+        await connect(busy_timeout=60.0, clock=clock).commit_and_push(**REQUEST)
     assert (caught.value.code, caught.value.retryable) == ("unavailable", True)
+    assert 9.9 <= clock.now() - began <= 10.0
+
+
+async def test_nobody_for_too_long_is_an_error(stand_in: StandInWorker, connect: Connect) -> None:
+    """Where somebody was once, replicas may be restarting: the caller is told after `busy_timeout`."""
+    clock = HastyClock()
+    client = connect(busy_timeout=60.0, backoff=SLOW, clock=clock)
+    await client.commit_and_push(**REQUEST)
+    began = clock.now()
+    with stand_in.unreachable(), pytest.raises(WorkerUnavailable):
+        await client.commit_and_push(**REQUEST)
+    assert 52.0 <= clock.now() - began <= 60.0
+
+
+async def test_a_replica_that_drops_requests_is_somebody(stand_in: StandInWorker, connect: Connect) -> None:
+    """What accepts connections may be a worker that restarts."""
+    clock = HastyClock()
+    began = clock.now()
+    stand_in.play(*[drops()] * 100)
+    with pytest.raises(WorkerUnavailable):
+        await connect(busy_timeout=60.0, backoff=SLOW, clock=clock).commit_and_push(**REQUEST)
     assert 52.0 <= clock.now() - began <= 60.0
 
 
