@@ -144,7 +144,7 @@ async def test_a_request_without_an_id_is_given_one(stand_in: StandInWorker, con
         ({"session_id": "../s1"}, "sessionId"),
         ({"session_id": "s1", "access_token": " "}, "githubAccessToken"),
         ({"session_id": "s1", "author": {"name": "Ada"}}, "email"),
-        ({"session_id": "s1", "message": ""}, "message"),
+        ({"session_id": "s1", "message": 1}, "message"),
         ({"session_id": "s1", "request_id": "a b"}, "requestId"),
         ({"session_id": "s1", "user_id": object()}, "object"),
     ],

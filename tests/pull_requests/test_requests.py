@@ -45,7 +45,7 @@ def test_what_the_contract_lists_is_taken(operation: str, body: dict[str, Any]) 
         ("create-pull-request", {k: v for k, v in _CREATE.items() if k != "head"}, "head"),
         ("create-pull-request", {k: v for k, v in _CREATE.items() if k != "base"}, "base"),
         ("create-pull-request", _SESSION | {"head": "h"}, "head"),
-        ("create-pull-request", _CREATE | {"title": "two\nlines"}, "title"),
+        ("create-pull-request", _CREATE | {"title": ["two", "lines"]}, "title"),
         ("create-pull-request", _CREATE | {"body": "x" * 65_537}, "body"),
         ("create-pull-request", _CREATE | {"head": "a..b"}, "head"),
         ("create-pull-request", _CREATE | {"draft": "yes"}, "draft"),
