@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from github_worker import __version__
 from github_worker.errors import ConfigurationError
@@ -19,13 +19,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="github-worker", description="A single-job git worker.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="answer one job over HTTP, then exit; the environment configures it")
-    parser.parse_args(arguments)
-    return serve()
+    serving = commands.add_parser("serve", help="answer over HTTP; the environment configures it")
+    serving.add_argument(
+        "--workers", metavar="N", help="keep serving, N jobs at once; without it one job, then exit"
+    )
+    serving.add_argument("--queue", metavar="M", help="how many more callers may wait for their turn (100)")
+    options = parser.parse_args(arguments)
+    given = {"WORKERS": options.workers, "QUEUE": options.queue}
+    return serve({name: text for name, text in given.items() if text is not None})
 
 
-def serve() -> int:
-    """Serve one job and end the process; return only if it could not start."""
+def serve(options: Mapping[str, str]) -> int:
+    """Serve one job and end the process, or many until a signal; `options` are variables too."""
     # As a container's first process this one has no default action for signals.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
@@ -37,8 +42,12 @@ def serve() -> int:
     from github_worker.settings import from_env  # noqa: PLC0415
 
     try:
-        settings = from_env(os.environ)
+        settings = from_env({**os.environ, **options})
         logs.configure(settings.log_level, settings.log_format)
+        if settings.workers is not None:
+            from github_worker.supervisor import Supervisor  # noqa: PLC0415
+
+            return Supervisor(settings, Timeouts(), lambda: worker.WarmOperations(settings)).run()
         worker.serve(settings, worker.LazyOperations(settings), Timeouts())
     except ConfigurationError as error:
         print(f"github-worker: {error}", file=sys.stderr)  # noqa: T201 (this is the command line)

@@ -7,12 +7,12 @@ import faulthandler
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from github_worker.contract import AnyEvent, Completed, Failed, Request, Result
+from github_worker.contract import AnyEvent, Completed, Failed, Request, Result, Workers, WorkerStatus
 from github_worker.errors import Busy, Internal, JobError, JobTimeout, ShuttingDown
 from github_worker.progress import Report
 
@@ -22,6 +22,7 @@ _SLACK = 5.0  # seconds that the loop of an idle worker may be late
 
 Run = Callable[[Request, Report], Coroutine[Any, Any, Result]]
 Cleanup = Callable[[], Awaitable[None]]
+Turn = Callable[[Report], Coroutine[Any, Any, None]]
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -71,18 +72,69 @@ class Job:
             self._events.put_nowait(event)
 
 
-class Gate:
-    """Admits one job in the life of the process, whose deadline is `job_timeout` seconds later.
+class Admission(Protocol):
+    """Says whether a job is admitted, and when the process that answers may go."""
 
+    draining: bool
+
+    @property
+    def status(self) -> WorkerStatus:
+        """Whether no more jobs would be begun at once."""
+
+    @property
+    def workers(self) -> Workers | None:
+        """The jobs of this machine, or None where one is all there is."""
+
+    @property
+    def operation(self) -> str | None:
+        """The operation of the one job that is there."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether no job could be begun."""
+
+    def check(self) -> None:
+        """Raise Busy or ShuttingDown if no job can be admitted."""
+
+    def watch(self) -> None:
+        """Put off the moment that ends the process whatever it hangs in."""
+
+    def drain(self) -> None:
+        """Admit nothing any more."""
+
+    async def over(self) -> None:
+        """Wait until the process may go."""
+
+
+class Gate:
+    """Admits one job in the life of the process, whose deadline is `job_timeout` seconds after its turn.
+
+    `turn` waits for that, where other jobs come first: a client that leaves meanwhile takes its job along.
     `cleanup` is awaited after the terminal event and before the end of the stream.
     """
 
-    def __init__(self, run: Run, cleanup: Cleanup, job_timeout: float, limits: Timeouts) -> None:
+    workers: Workers | None = None
+    failing = False
+
+    def __init__(
+        self, run: Run, cleanup: Cleanup, job_timeout: float, limits: Timeouts, turn: Turn | None = None
+    ) -> None:
         self.job: Job | None = None
         self.draining = False
-        self._run, self._cleanup = run, cleanup
+        self._run, self._cleanup, self._turn = run, cleanup, turn
         self._job_timeout, self._limits = job_timeout, limits
+        self._began = False
         self._over = asyncio.Event()
+
+    @property
+    def status(self) -> WorkerStatus:
+        """Whether there is a job."""
+        return "idle" if self.job is None else "busy"
+
+    @property
+    def operation(self) -> str | None:
+        """The operation of the job."""
+        return self.job.request.operation if self.job else None
 
     def check(self) -> None:
         """Raise Busy or ShuttingDown if no job can be admitted."""
@@ -95,17 +147,16 @@ class Gate:
         """Start the one job; raise Busy or ShuttingDown."""
         self.check()
         self.job = Job(request)
-        work = asyncio.create_task(self._run(request, self.job.report))
-        self._task = asyncio.create_task(self._see_through(self.job, work))
+        self._task = asyncio.create_task(self._see_through(self.job))
         return self.job
 
     def watch(self) -> None:
         """Put off the moment that ends the process whatever it hangs in; call it every second.
 
-        From a job's admission on it stands. It needs no GIL, so it comes (with status 1) even if a native
+        From a job's beginning on it stands. It needs no GIL, so it comes (with status 1) even if a native
         library never gives that back.
         """
-        if self.job is None:
+        if not self._began:
             longest = self._job_timeout + 2 * self._limits.grace + self._limits.linger
             faulthandler.dump_traceback_later(longest + _SLACK, exit=True)
 
@@ -119,8 +170,13 @@ class Gate:
         """Wait until the process may go."""
         await self._over.wait()
 
-    async def _see_through(self, job: Job, work: asyncio.Task[Result]) -> None:
+    async def _see_through(self, job: Job) -> None:
         try:
+            if not await self._comes_up(job):
+                logger.info("job given up while it waited", extra={"fields": _identity(job.request)})
+                return
+            self._began = True
+            work = asyncio.create_task(self._run(job.request, job.report))
             await asyncio.sleep(0)  # the job's first event goes out before this
             logger.info("job admitted", extra={"fields": _identity(job.request)})
             await asyncio.wait({work}, timeout=self._job_timeout)
@@ -131,6 +187,17 @@ class Gate:
         finally:
             faulthandler.cancel_dump_traceback_later()
             self._over.set()
+
+    async def _comes_up(self, job: Job) -> bool:
+        """Wait for the job's turn; return whether its client waited too."""
+        if self._turn is None:
+            return True
+        turn = asyncio.ensure_future(self._turn(job.report))
+        left = asyncio.create_task(job.stream_closed.wait())
+        done, rest = await asyncio.wait({turn, left}, return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        return turn in done
 
     async def _unwind(self, work: asyncio.Task[Result]) -> None:
         work.cancel()

@@ -33,12 +33,15 @@ class Report:
 
     def __call__(self, stage: Stage, message: str, *, commit_hash: str | None = None) -> None:
         """Begin a stage; one that comes again is timed and not told again, as people read every line."""
-        self._end_stage()
-        self.stage = stage
-        self._began = self._counted = self._clock()
+        self._begin(stage)
         if stage not in self._told:
             self._told.add(stage)
             self.event(Progress(stage=stage, message=message, commit_hash=commit_hash))
+
+    def queued(self, position: int) -> None:
+        """Say that the job waits, and at which place in line; 1 is next."""
+        self._begin("queued")
+        self.event(Progress(stage="queued", message=f"Waiting, number {position} in line", position=position))
 
     def count(self, received: int, total: int | None, bytes: int) -> None:
         """Say how far the stage has come; most calls are dropped."""
@@ -75,6 +78,11 @@ class Report:
         self._end_stage()
         self.stage = None
         return self.timings
+
+    def _begin(self, stage: Stage) -> None:
+        self._end_stage()
+        self.stage = stage
+        self._began = self._counted = self._clock()
 
     def _end_stage(self) -> None:
         if self.stage is not None:

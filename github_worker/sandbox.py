@@ -108,7 +108,7 @@ def confine(settings: Settings, scratch: Path) -> str:
     """
     if sys.platform != "linux":
         return _give_up(settings, "only Linux has Landlock")
-    _control(_PR_SET_DUMPABLE, 0)
+    seal()
     if settings.sandbox == "off":
         return "off"
     _control(_PR_SET_NO_NEW_PRIVS, 1)
@@ -132,6 +132,12 @@ def find_lack(version: int, mode: str) -> str:
     """Name what a version of Landlock lacks, as far as the mode demands it."""
     demand = max(_WORDS) if mode == "require" else _LEAST
     return ", ".join(words for since, words in _WORDS.items() if version < since <= demand)
+
+
+def seal() -> None:
+    """Keep other processes of this user out of the memory, and the kernel from dumping it."""
+    if sys.platform == "linux":
+        _control(_PR_SET_DUMPABLE, 0)
 
 
 def rules_for(settings: Settings, scratch: Path) -> Rules:

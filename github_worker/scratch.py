@@ -25,11 +25,12 @@ class Scratch:
         self._folder: Path | None = None
         self._lock: int | None = None
 
-    def open(self) -> Path:
+    def open(self, *, take_in: bool = True) -> Path:
         """Make it, unless it is there, and move into it what killed processes left; return where it is."""
         if self._folder is None:
             self._folder = self._create()
-            self._take_in(self._folder)
+            if take_in:
+                self._take_in(self._folder)
         return self._folder
 
     def folder(self) -> Path:

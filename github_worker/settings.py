@@ -82,6 +82,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_session_bytes: int
     max_session_files: int
     on_secret: OnSecret
+    workers: int | None
+    queue: int
     log_level: str
     log_format: Literal["json", "console"]
     build: Build
@@ -154,6 +156,8 @@ def from_env(env: Mapping[str, str]) -> Settings:
         max_session_bytes=read.value("MAX_SESSION_BYTES", "8 GiB", _parse_size),
         max_session_files=read.value("MAX_SESSION_FILES", "1000000", _parse_count),
         on_secret=read.value("ON_SECRET", "refuse", _parse_on_secret),
+        workers=read.optional("WORKERS", _parse_workers),
+        queue=read.value("QUEUE", "100", _parse_length),
         log_level=read.value("LOG_LEVEL", "info", _choose_from(*_LOG_LEVELS)),
         log_format=read.value("LOG_FORMAT", "json", _parse_log_format),
         build=Build(
@@ -233,6 +237,14 @@ def _parse_port(text: str) -> int:
 
 def _parse_count(text: str) -> int:
     return _check_range(_parse_number(text), 1, 2**63)
+
+
+def _parse_workers(text: str) -> int:
+    return _check_range(_parse_number(text), 1, 1000)
+
+
+def _parse_length(text: str) -> int:
+    return _check_range(_parse_number(text), 0, 10_000)
 
 
 def _parse_size(text: str) -> int:

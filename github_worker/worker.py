@@ -9,27 +9,40 @@ import importlib
 import logging
 import socket
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from github_worker import __version__
+from github_worker.channel import Channel, Kind, Message
 from github_worker.contract import REQUESTS, Request, Result, decode_request
 from github_worker.errors import ConfigurationError
 from github_worker.jobs import Gate, Timeouts
 from github_worker.progress import Report
-from github_worker.sandbox import confine
+from github_worker.sandbox import confine, seal
 from github_worker.scratch import Scratch
 from github_worker.settings import Settings
-from github_worker.web.app import create_app, warning_for
+from github_worker.web.app import Start, create_app, warning_for
+from github_worker.web.handover import ChildServer, LendingProtocol, Tickets, start_elsewhere
 from github_worker.web.server import WorkerServer, leave
 
 if TYPE_CHECKING:
+    from starlette.requests import Request as HttpRequest
+    from starlette.responses import Response
+
     from github_worker.services import Services
 
 logger = logging.getLogger(__name__)
 
 # Seconds: where callers queue, a job comes at once, and the model's SDK costs more than most jobs.
 _IDLE = 0.5
+# What a job imports, and what libraries import when they are first used.
+_MODULES = (
+    *("github_worker.operations", "github_worker.services", "github_worker.naming.model"),
+    *("uvloop", "uvicorn.loops.uvloop", "uvicorn.lifespan.off", "uvicorn.protocols.http.httptools_impl"),
+    *("httpcore", "certifi", "httpcore2", "truststore", "encodings.idna"),
+)
 _SWITCH_INTERVAL = 0.0005  # seconds: threads that compute let the loop answer `/health` ten times sooner
 
 
@@ -76,6 +89,15 @@ class LazyOperations:
         await self._services.cleanup()
 
 
+class WarmOperations(LazyOperations):
+    """The real operations in a process that has inherited all imports."""
+
+    async def load(self, scratch: Scratch) -> None:
+        """Build what a job needs."""
+        self._services = _services(self._settings, scratch)
+        self._loaded.set()
+
+
 def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
     """Serve one job and end the process; raise ConfigurationError if that cannot be confined as asked."""
     container_id = socket.gethostname()
@@ -84,15 +106,17 @@ def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
     gate = Gate(operations.run, operations.cleanup, settings.job_timeout, limits)
 
     async def on_open(address: str) -> None:
-        description = _description(settings, address, sandbox)
+        description = describe(settings, address, sandbox)
         level = logging.WARNING if description["warning"] else logging.INFO
         logger.log(level, "listening", extra={"fields": description})
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        await _prepare(operations, scratch)
+        await _prepare(scratch, rehearse, partial(operations.load, scratch))
         gc.freeze()
         gc.enable()
 
-    app = create_app(gate, settings, container_id, limits, sandbox)
+    app = create_app(
+        gate, start_here(gate, limits), settings, limits, container_id=container_id, sandbox=sandbox
+    )
     address = (settings.host, settings.port)
     server = WorkerServer(
         app, gate, address=address, container_id=container_id, on_open=on_open, on_close=scratch.remove
@@ -103,20 +127,134 @@ def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
         scratch.remove()
 
 
-def _open(scratch: Scratch) -> Path:
+def serve_handed(
+    settings: Settings, operations: Operations, limits: Timeouts, channel: Channel, ticket: socket.socket
+) -> None:
+    """Serve the request that `ticket` brings, at its turn among those of other processes, and end."""
+    container_id = socket.gethostname()
+    scratch = Scratch(settings.tmp_dir)
+    sandbox = confine(settings, _open(scratch, take_in=False))
+    turns = Turns(channel)
+
+    async def cleanup() -> None:
+        try:
+            await operations.cleanup()
+        finally:
+            channel.send(Kind.DONE)
+
+    async def on_open(address: str) -> None:
+        stream = importlib.import_module("github_worker.web.stream")
+        await _prepare(scratch, stream.rehearse, partial(operations.load, scratch))
+        turns.listen()
+        gc.enable()
+        if not await server.answer(ticket):
+            scratch.remove()
+            leave(0)
+
+    gate = Gate(operations.run, cleanup, settings.job_timeout, limits, turns.wait)
+    app = create_app(
+        gate, start_here(gate, limits), settings, limits, container_id=container_id, sandbox=sandbox
+    )
+    address = (settings.host, settings.port)
+    server = ChildServer(
+        app, gate, address=address, container_id=container_id, on_open=on_open, on_close=scratch.remove
+    )
+    server.run(sockets=[])
+
+
+def accept(settings: Settings, limits: Timeouts, channel: Channel, listener: socket.socket) -> None:
+    """Answer all that is no job, and hand jobs over, until the supervisor says that it is over."""
+    container_id = socket.gethostname()
+    scratch = Scratch(settings.tmp_dir)
+    sandbox = confine(settings, _open(scratch, take_in=False))
+    tickets = Tickets(channel, settings.workers or 1)
+
+    async def on_open(address: str) -> None:
+        tickets.listen()
+        gc.enable()
+
+    ChildServer(
+        create_app(
+            tickets, start_elsewhere(tickets), settings, limits, container_id=container_id, sandbox=sandbox
+        ),
+        tickets,
+        address=(settings.host, settings.port),
+        container_id=container_id,
+        on_open=on_open,
+        on_close=scratch.remove,
+        protocol=LendingProtocol,
+    ).run(sockets=[listener])
+
+
+def warm_up(settings: Settings) -> None:
+    """Import all that children need, and run what is slow at first, without a thread or a connection."""
+    seal()
+    _warm_up()
+    store = "storage_worker" if settings.storage_worker_url else "object_store"
+    for name in (*_MODULES, f"github_worker.storage.{store}"):
+        importlib.import_module(name)
+    importlib.import_module("github_worker.web.openapi").description()
+    asyncio.run(importlib.import_module("github_worker.web.stream").rehearse())
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+
+
+def start_here(gate: Gate, limits: Timeouts) -> Start:
+    """Return how a job is started that is done in this process."""
+
+    async def start(request: HttpRequest, job: Request, body: bytes) -> Response:
+        from github_worker.web.stream import JobStream  # noqa: PLC0415 (imported while the worker is idle)
+
+        request.state.job = gate.admit(job)
+        return JobStream(request.state.job, limits.ping)
+
+    return start
+
+
+class Turns:
+    """Asks the supervisor for this process's turn."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+
+    def listen(self) -> None:
+        """Heed the supervisor, and tell it that a request may come."""
+        asyncio.get_running_loop().add_reader(self._channel.fileno(), self._read)
+        self._channel.send(Kind.READY)
+
+    async def wait(self, report: Report) -> None:
+        """Wait for the turn, telling the place in line."""
+        self._channel.send(Kind.TAKEN)
+        while (message := await self._messages.get()).kind != Kind.BEGIN:
+            report.queued(message.numbers[0])
+
+    def _read(self) -> None:
+        try:
+            for message in self._channel.receive():
+                self._messages.put_nowait(message)
+        except EOFError:  # no job outlives its supervisor
+            leave(1)
+
+
+async def rehearse() -> None:
+    """Import what a stream needs, and stream to nobody."""
+    await asyncio.to_thread(_warm_up)
+    await importlib.import_module("github_worker.web.stream").rehearse()
+
+
+def _open(scratch: Scratch, *, take_in: bool = True) -> Path:
     """Make the folder of the job, now that this process may still write beside it."""
     try:
-        return scratch.open()
+        return scratch.open(take_in=take_in)
     except OSError as error:
         raise ConfigurationError(f"TMP_DIR cannot be written to: {error.strerror}") from None
 
 
-async def _prepare(operations: Operations, scratch: Scratch) -> None:
+async def _prepare(scratch: Scratch, *steps: Callable[[], Awaitable[None]]) -> None:
     """Make what a job needs ready; end the process if that fails, as no job could run."""
     try:
-        await asyncio.to_thread(_warm_up)
-        await importlib.import_module("github_worker.web.stream").rehearse()
-        await operations.load(scratch)
+        for step in steps:
+            await step()
     except ConfigurationError as error:
         logger.critical(str(error))
         scratch.remove()
@@ -143,7 +281,8 @@ def _warm_up() -> None:
             decode_request(kind, b"{}")
 
 
-def _description(settings: Settings, address: str, sandbox: str) -> dict[str, str | None]:
+def describe(settings: Settings, address: str, sandbox: str | None = None) -> dict[str, str | None]:
+    """Return what the first line of the log says."""
     return {
         "version": __version__,
         "address": address,

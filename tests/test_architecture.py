@@ -18,6 +18,7 @@ SERVICE, CLIENT = ROOT / "github_worker", ROOT / "clients" / "github_worker_clie
 # Top to bottom: a room imports itself and what is below it, never beside it.
 LAYERS = (
     {"__main__"},
+    {"supervisor"},
     {"worker"},
     {"web"},
     {"jobs"},
@@ -26,7 +27,7 @@ LAYERS = (
     {"services"},
     {"sessions", "git", "naming", "github"},
     {"archive", "storage", "sandbox"},
-    {"settings", "progress", "scratch", "credentials", "retry", "logs", "http_body"},
+    {"channel", "settings", "progress", "scratch", "credentials", "retry", "logs", "http_body"},
     {"contract", "errors", "issuers"},
     {"redaction"},
 )

@@ -25,6 +25,7 @@ WITHOUT_DEFAULT = {
     "ANTHROPIC_BASE_URL",
     "HTTPS_PROXY",
     "NO_PROXY",
+    "WORKERS",
 }
 
 

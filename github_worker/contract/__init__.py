@@ -71,6 +71,7 @@ from github_worker.contract.results import (
     Result,
     SessionInitialised,
     Status,
+    Workers,
     WorkerStatus,
 )
 from github_worker.contract.wire import (
@@ -142,6 +143,7 @@ __all__ = [
     "Transferred",
     "Warned",
     "WorkerStatus",
+    "Workers",
     "convert",
     "decode",
     "decode_event",

@@ -12,6 +12,8 @@ from github_worker.contract.fields import describe
 
 SOURCE = "github-worker"
 Stage = Literal[
+    # Before any other, where many jobs share a machine
+    "queued",
     # A session's repository
     "downloading_session",
     "session_found",
@@ -65,13 +67,19 @@ class Event(Struct, rename="camel", tag_field="type", frozen=True, kw_only=True,
 
 
 class Progress(Event, tag="progress", frozen=True, kw_only=True):
-    """A stage begins, which each does once in a job; `commitHash` is there when there is a new commit."""
+    """A stage begins, which each does once in a job, `queued` aside: that is told again with each position.
+
+    `commitHash` is there when there is a new commit.
+    """
 
     stage: Annotated[_AnyStage, describe("The stage that begins.", "pushing")]
     message: _Message
     commit_hash: Annotated[
         str | None,
         describe("The commit that was made; with `committed`.", "5716ca5987cbf97d6bb54920bea6adde242d87e6"),
+    ] = None
+    position: Annotated[
+        int | None, describe("The place in line of a job that waits, with `queued`; 1 is next.", 3)
     ] = None
 
 

@@ -215,12 +215,21 @@ class Build(Struct, rename="camel", frozen=True):
     image_tag: Annotated[str, describe("The image's tag.", "0.1.0")]
 
 
+class Workers(Struct, rename="camel", frozen=True, kw_only=True):
+    """How many jobs work and how many wait, where many share a machine."""
+
+    limit: Annotated[int, describe("How many jobs may work at once.", 4)]
+    busy: Annotated[int, describe("How many do.", 4)]
+    queued: Annotated[int, describe("How many wait for their turn.", 2)]
+
+
 class Health(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
     """The answer of `GET /health`; `warning` says what an operator should know."""
 
-    status: Annotated[Literal["ok"], describe("The process is alive.", "ok")] = msgspec.field(
-        default_factory=lambda: "ok"
-    )
+    status: Annotated[
+        Literal["ok", "failing"],
+        describe("`failing`, with 503, while no process can be started that would do a job.", "ok"),
+    ] = msgspec.field(default_factory=lambda: "ok")
     service: Source = msgspec.field(default_factory=lambda: SOURCE)
     worker_status: _HealthStatus
     sandbox: Annotated[
@@ -247,12 +256,17 @@ class Health(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Status(Struct, rename="camel", frozen=True, kw_only=True):
-    """The answer of `GET /status`."""
+    """The answer of `GET /status`: `workers` where many jobs share a machine, else `activeOperation`."""
 
     status: WorkerStatus
     active_operation: Annotated[
-        str | None, describe("The operation of the job at work; null when idle.", "commit-and-push")
-    ]
+        str | msgspec.UnsetType | None,
+        describe("The operation of the job at work; null when idle.", "commit-and-push"),
+    ] = msgspec.UNSET
+    workers: Annotated[
+        Workers | msgspec.UnsetType,
+        describe("The jobs that work and that wait.", Workers(limit=4, busy=4, queued=2)),
+    ] = msgspec.UNSET
     container_id: _ContainerId
     timestamp: Timestamp
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from hmac import compare_digest
@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -25,7 +26,6 @@ from github_worker.contract import (
     RefusalBody,
     RepositoryUrl,
     Status,
-    WorkerStatus,
     decode_request,
     rfc3339,
 )
@@ -40,7 +40,7 @@ from github_worker.errors import (
     ShuttingDown,
     Unauthorized,
 )
-from github_worker.jobs import Gate, Timeouts
+from github_worker.jobs import Admission, Timeouts
 from github_worker.redaction import Secret, scrub
 from github_worker.settings import Settings
 
@@ -55,11 +55,17 @@ _ENDPOINTS = (*(f"POST /{operation}" for operation in REQUESTS), *(f"GET {path}"
 _LISTED = ", ".join(_ENDPOINTS)
 
 
+Start = Callable[[Request, contract.Request, bytes], Awaitable[Response]]
+
+
 def create_app(
-    gate: Gate, settings: Settings, container_id: str, limits: Timeouts, sandbox: str
+    gate: Admission, start: Start, settings: Settings, limits: Timeouts, *, container_id: str, sandbox: str
 ) -> Starlette:
-    """Return the worker's application; `sandbox` is what `/health` says of it."""
-    worker = _Worker(gate, settings, container_id, limits, sandbox)
+    """Return the worker's application.
+
+    `start` answers a job, given its body too; `sandbox` is what `/health` says of it.
+    """
+    worker = _Worker(gate, start, settings, limits, container_id=container_id, sandbox=sandbox)
     posts = [
         Route(f"/{operation}", partial(worker.start, kind), methods=["POST"])
         for operation, kind in REQUESTS.items()
@@ -81,9 +87,17 @@ class _Worker:
     """Answers every endpoint."""
 
     def __init__(
-        self, gate: Gate, settings: Settings, container_id: str, limits: Timeouts, sandbox: str
+        self,
+        gate: Admission,
+        start: Start,
+        settings: Settings,
+        limits: Timeouts,
+        *,
+        container_id: str,
+        sandbox: str,
     ) -> None:
         self._gate = gate
+        self._start = start
         self._sandbox = sandbox
         self._settings = settings
         self._container_id = container_id
@@ -92,20 +106,18 @@ class _Worker:
         self.gets = (self.health, self.status, self.openapi)
 
     async def start(self, kind: type[contract.Request], request: Request) -> Response:
-        """Admit a job and stream it; what can be refused without the body is refused first."""
-        from github_worker.web.stream import JobStream  # noqa: PLC0415 (imported while the worker is idle)
-
+        """Start a job; what can be refused without the body is refused first."""
         authorize(request.headers.get("authorization", ""), self._settings.worker_tokens)
         self._gate.check()
         body = await self._bodies.read(request)
-        request.state.job = self._gate.admit(decode(kind, body, self._settings))
-        return JobStream(request.state.job, self._limits.ping)
+        return await self._start(request, decode(kind, body, self._settings), body)
 
     async def health(self, request: Request) -> Response:
         """Answer that the process is alive, and what it is."""
         return _json(
             Health(
-                worker_status="draining" if self._gate.draining else self._status,
+                status="failing" if self._gate.failing else "ok",
+                worker_status="draining" if self._gate.draining else self._gate.status,
                 sandbox=self._sandbox,
                 container_id=self._container_id,
                 version=__version__,
@@ -113,16 +125,18 @@ class _Worker:
                 tmp_dir=str(self._settings.tmp_dir),
                 timestamp=rfc3339(datetime.now(UTC)),
                 warning=warning_for(self._settings),
-            )
+            ),
+            503 if self._gate.failing else 200,
         )
 
     async def status(self, request: Request) -> Response:
         """Answer what the worker does."""
-        job = self._gate.job
+        workers = self._gate.workers
         return _json(
             Status(
-                status=self._status,
-                active_operation=job.request.operation if job else None,
+                status=self._gate.status,
+                active_operation=self._gate.operation if workers is None else UNSET,
+                workers=workers or UNSET,
                 container_id=self._container_id,
                 timestamp=rfc3339(datetime.now(UTC)),
             )
@@ -163,10 +177,6 @@ class _Worker:
         """Answer a bug; the server logs it."""
         body = RefusalBody(error="internal", message="Something went wrong.", container_id=self._container_id)
         return _json(body, 500)
-
-    @property
-    def _status(self) -> WorkerStatus:
-        return "idle" if self._gate.job is None else "busy"
 
 
 def authorize(header: str, tokens: tuple[Secret, ...]) -> None:

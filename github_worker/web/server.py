@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import HANDLED_SIGNALS, Server
 
 from github_worker.contract import MAX_BODY_BYTES
-from github_worker.jobs import Gate
+from github_worker.jobs import Admission
 
 _PIECE = 16 * 1024  # bytes that are parsed before anything is counted
 _MAX_HEAD_BYTES = 64 * 1024
@@ -150,19 +150,20 @@ class WorkerServer(Server):
     def __init__(
         self,
         app: Starlette,
-        gate: Gate,
+        gate: Admission,
         *,
         address: tuple[str, int],
         container_id: str,
         on_open: Callable[[str], Coroutine[Any, Any, None]],
         on_close: Callable[[], None],
+        protocol: type[BoundedProtocol] = BoundedProtocol,
     ) -> None:
         config = Config(
             app,
             host=address[0],
             port=address[1],
             loop="uvloop",
-            http=BoundedProtocol,
+            http=protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -186,11 +187,8 @@ class WorkerServer(Server):
 
     async def main_loop(self) -> None:
         """Start `on_open` with the address, then tick until the gate is over."""
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
         await self.on_tick(0)
-        self._opened = asyncio.create_task(
-            self._on_open(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-        )
+        self._opened = asyncio.create_task(self._on_open(self._address()))
         over = asyncio.create_task(self._gate.over())
         while not (await asyncio.wait({over}, timeout=1))[0]:
             await self.on_tick(0)
@@ -213,6 +211,11 @@ class WorkerServer(Server):
         self._on_close()
         leave(0)
 
+    def _address(self) -> str:
+        if not self.servers:
+            return "none"
+        return address_of(self.servers[0].sockets[0])
+
     def _has_closing_connection(self) -> bool:
         return any(connection.transport.is_closing() for connection in self.server_state.connections)
 
@@ -220,6 +223,12 @@ class WorkerServer(Server):
         if self._gate.draining and number == signal.SIGINT:
             leave(128 + number)
         self._gate.drain()
+
+
+def address_of(listener: socket) -> str:
+    """Return the URL at which a socket listens."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def leave(status: int) -> NoReturn:

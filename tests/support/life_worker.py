@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import socket
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from github_worker.jobs import Timeouts
 from github_worker.progress import Report
 from github_worker.scratch import Scratch
 from github_worker.settings import from_env
+from github_worker.supervisor import Supervisor
 
 RESULT = Committed(
     commit_hash="0" * 40,
@@ -43,7 +45,9 @@ class ScriptedOperations:
         self._leftover: str | None = None
 
     async def load(self, scratch: Scratch) -> None:
-        """Nothing is heavy here."""
+        """Nothing is heavy here, and nothing fails unless `refuse` lies in the scratch space."""
+        if Path(os.environ["TMP_DIR"], "refuse").exists():
+            raise RuntimeError("this process was told not to start")
 
     async def run(self, request: Request, report: Report) -> Result:
         """Take one step after the other, then answer with `RESULT`."""
@@ -79,6 +83,24 @@ class ScriptedOperations:
         exec(code, names)  # noqa: S102 (in tests alone)
         for said in names["said"]:
             report.warning("said", str(said))
+
+    async def write_down(self, path: str, report: Report) -> None:
+        """Add a line to a file, and say which process this is and where it listens."""
+        await asyncio.to_thread(_append, path, f"{os.getpid()}\n")
+        listening = [number for number in range(256) if _is_listening(number)]
+        report.warning("process", f"{os.getpid()} {listening}")
+
+    async def say_to_all(self, words: str, report: Report) -> None:
+        """Write to every socket of this machine's own that this process has."""
+        for number in range(256):
+            with suppress(OSError), socket.socket(fileno=os.dup(number)) as found:
+                if found.family == socket.AF_UNIX:
+                    found.send(words.encode())
+
+    async def scratch(self, argument: None, report: Report) -> None:
+        """Make a file in a folder of this process."""
+        self._scratch = Scratch(Path(os.environ["TMP_DIR"]))
+        (self._scratch.folder() / "file").touch()
 
     async def wait_for(self, path: str, report: Report) -> None:
         """Wait until a file exists."""
@@ -147,11 +169,27 @@ class ScriptedOperations:
         thread.join()
 
 
+def _append(path: str, line: str) -> None:
+    with Path(path).open("a") as file:
+        file.write(line)
+
+
+def _is_listening(descriptor: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as found:
+            return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        return False
+
+
 def main() -> None:
-    """Serve one scripted job."""
+    """Serve one scripted job, or many where the environment says so."""
     settings = from_env(os.environ)
     logs.configure(settings.log_level, settings.log_format)
-    worker.serve(settings, ScriptedOperations(), msgspec.json.decode(sys.argv[1], type=Timeouts))
+    limits = msgspec.json.decode(sys.argv[1], type=Timeouts)
+    if settings.workers is not None:
+        sys.exit(Supervisor(settings, limits, ScriptedOperations).run())
+    worker.serve(settings, ScriptedOperations(), limits)
 
 
 if __name__ == "__main__":
