@@ -12,6 +12,7 @@ from bench.rows.crowd import crowd
 from bench.rows.health import health
 from bench.rows.jobs import branch, clone, commit
 from bench.rows.life import life
+from bench.rows.many import many
 from bench.rows.model import model
 
 ROWS: Mapping[str, Callable[[Lab], Iterator[Result | Skipped]]] = {
@@ -24,4 +25,5 @@ ROWS: Mapping[str, Callable[[Lab], Iterator[Result | Skipped]]] = {
     "health": health,
     "model": model,
     "crowd": crowd,
+    "many": many,
 }

@@ -29,12 +29,13 @@ def health(lab: Lab) -> Iterator[Result]:
             worker.warm()
             idle = [worker.get_health() for _ in range(_IDLE)]
             busy = _beside(worker, path, body)
+        idle_ms, busy_ms = (percentile(answers, 0.99) * 1000 for answers in (idle, busy))
         yield Result(
             what=f"/health while {doing} {lab.large.name}, 99th percentile",
             unit="ms",
-            ours=Samples((_percentile(busy),)),
+            ours=Samples((busy_ms,)),
             limit=250,
-            note=f"(idle {_percentile(idle):.1f} ms; worst {max(busy) * 1000:.0f} ms of {len(busy)})",
+            note=f"(idle {idle_ms:.1f} ms; worst {max(busy) * 1000:.0f} ms of {len(busy)})",
         )
 
 
@@ -58,5 +59,6 @@ def _beside(worker: Process, path: str, body: dict[str, Any]) -> list[float]:
     return answers
 
 
-def _percentile(seconds: list[float]) -> float:
-    return sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1] * 1000
+def percentile(seconds: list[float], share: float) -> float:
+    """Return what so large a share of them is not above."""
+    return sorted(seconds)[math.ceil(share * len(seconds)) - 1]
