@@ -8,6 +8,7 @@ import gc
 import importlib
 import logging
 import socket
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -193,6 +194,7 @@ def warm_up(settings: Settings) -> None:
     store = "storage_worker" if settings.storage_worker_url else "object_store"
     for name in (*_MODULES, f"github_worker.storage.{store}"):
         importlib.import_module(name)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # OpenSSL prepares its algorithms once: 2 ms that a child saves
     importlib.import_module("github_worker.web.openapi").description()
     asyncio.run(importlib.import_module("github_worker.web.stream").rehearse())
     sys.setswitchinterval(_SWITCH_INTERVAL)
