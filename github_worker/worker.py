@@ -203,7 +203,7 @@ def warm_up(settings: Settings) -> None:
 def start_here(gate: Gate, limits: Timeouts) -> Start:
     """Return how a job is started that is done in this process."""
 
-    async def start(request: HttpRequest, job: Request, body: bytes) -> Response:
+    async def start(request: HttpRequest, job: Request, body: bytes | bytearray) -> Response:
         from github_worker.web.stream import JobStream  # noqa: PLC0415 (imported while the worker is idle)
 
         request.state.job = gate.admit(job)

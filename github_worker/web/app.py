@@ -55,7 +55,7 @@ _ENDPOINTS = (*(f"POST /{operation}" for operation in REQUESTS), *(f"GET {path}"
 _LISTED = ", ".join(_ENDPOINTS)
 
 
-Start = Callable[[Request, contract.Request, bytes], Awaitable[Response]]
+Start = Callable[[Request, contract.Request, bytes | bytearray], Awaitable[Response]]
 
 
 def create_app(

@@ -189,7 +189,7 @@ class Handover(Response):
             pass
 
 
-async def hand_over(tickets: Tickets, request: Request, body: bytes) -> Response:
+async def hand_over(tickets: Tickets, request: Request, body: bytes | bytearray) -> Response:
     """Send a request to a process that can take it, with its connection; raise Busy or ShuttingDown."""
     ticket = await tickets.take()
     transport: asyncio.Transport = request.scope["extensions"]["connection"]["transport"]
@@ -210,7 +210,7 @@ async def _send(ticket: socket.socket, connection: int, request: bytes) -> bool:
     return False
 
 
-def write(request: Request, body: bytes) -> bytes:
+def write(request: Request, body: bytes | bytearray) -> bytes:
     """Write a request as it would have come whole and at once."""
     lines = [f"{request.method} {request.url.path} HTTP/1.1".encode()]
     lines += [name + b": " + value for name, value in request.headers.raw if name not in _PASSING]
@@ -270,7 +270,7 @@ async def _receive(ticket: socket.socket) -> tuple[socket.socket, bytes] | None:
 def start_elsewhere(tickets: Tickets) -> Start:
     """Return how the acceptor starts a job."""
 
-    async def start(request: Request, job: contract.Request, body: bytes) -> Response:
+    async def start(request: Request, job: contract.Request, body: bytes | bytearray) -> Response:
         return await hand_over(tickets, request, body)
 
     return start
