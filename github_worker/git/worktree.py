@@ -273,7 +273,7 @@ class Worktree:
         status = self._status(path)
         if status is not None and stat.S_ISREG(status.st_mode):
             return read_file(self._root + path)
-        entry = self._rule_entries.get(path)
+        entry = None if self._is_folder(path) else self._rule_entries.get(path)  # git reads a folder as empty
         if entry is None or not (entry.skips_worktree or path in self._early_rules):
             return None
         return self._read_indexed(entry)

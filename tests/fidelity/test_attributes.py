@@ -138,6 +138,14 @@ async def test_rules_that_go_after_a_file_was_read_by_them(arena: Arena, early: 
     await agree(arena)
 
 
+async def test_a_folder_in_the_place_of_rules(arena: Arena) -> None:
+    """Git reads it as an empty file, also while it adds the files before it."""
+    arena.start({".gitattributes": "* text\n", "(group)/a.txt": b"a\r\n"})
+    arena.write({".gitattributes": None})
+    (arena.folder / ".gitattributes").mkdir()
+    await agree(arena)
+
+
 async def test_attributes_of_the_repository_itself(arena: Arena) -> None:
     """info/attributes counts, before all others."""
     arena.start({"a.txt": "a\n", ".gitattributes": "* -text\n"})
