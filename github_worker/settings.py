@@ -126,10 +126,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 def from_env(env: Mapping[str, str]) -> Settings:
     """Read the settings; raise ConfigurationError naming the variable that is wrong."""
     read = _Reader(env)
-    storage_worker_url = read.optional("STORAGE_WORKER_URL", _check_http_url)
-    storage_url = read.optional("STORAGE_URL", _check_storage_url)
-    if storage_worker_url and storage_url:
-        raise ConfigurationError("STORAGE_WORKER_URL and STORAGE_URL are both set: set one of them")
+    storage_worker_url, storage_url = _read_store(read)
     return Settings(
         host=read.value("HOST", "0.0.0.0", str),  # noqa: S104 (a container's port is published or it is not)
         port=read.value("PORT", "5002", _parse_port),
@@ -160,11 +157,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         queue=read.value("QUEUE", "100", _parse_length),
         log_level=read.value("LOG_LEVEL", "info", _choose_from(*_LOG_LEVELS)),
         log_format=read.value("LOG_FORMAT", "json", _parse_log_format),
-        build=Build(
-            commit_sha=read.value("BUILD_COMMIT_SHA", "unknown", str),
-            timestamp=read.value("BUILD_TIMESTAMP", "unknown", str),
-            image_tag=read.value("BUILD_IMAGE_TAG", "unknown", str),
-        ),
+        build=_read_build(read),
         sandbox=read.value("SANDBOX", "auto", _parse_sandbox),
         library_files=read.library_files(),
         library_ports=read.library_ports(),
@@ -229,6 +222,23 @@ class _Reader:
             return Path(file).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{name}_FILE cannot be read: {error}") from None
+
+
+def _read_store(read: _Reader) -> tuple[str | None, str | None]:
+    """Read where sessions are: the storage worker, an object store, or neither."""
+    worker_url = read.optional("STORAGE_WORKER_URL", _check_http_url)
+    url = read.optional("STORAGE_URL", _check_storage_url)
+    if worker_url and url:
+        raise ConfigurationError("STORAGE_WORKER_URL and STORAGE_URL are both set: set one of them")
+    return worker_url, url
+
+
+def _read_build(read: _Reader) -> Build:
+    return Build(
+        commit_sha=read.value("BUILD_COMMIT_SHA", "unknown", str),
+        timestamp=read.value("BUILD_TIMESTAMP", "unknown", str),
+        image_tag=read.value("BUILD_IMAGE_TAG", "unknown", str),
+    )
 
 
 def _parse_port(text: str) -> int:
