@@ -69,10 +69,10 @@ def read_request(kind: type[AnyRequest], body: bytes | bytearray) -> AnyRequest:
 def explain(name: str, error: Exception, choices: tuple[str, ...] = ()) -> str:
     """Say in words what msgspec says of the field `name`; `choices` are what it may be, where few are."""
     said, _, place = str(error).partition(" - at `$")
-    name = (name + place.rstrip("`")).lstrip(".")
+    name = (name + place.rstrip("`")).removeprefix(".")
     if unknown := re.match(r"Object (contains unknown|missing required) field `(.{0,100})", said, re.DOTALL):
         is_missing = unknown[1] == "missing required"
-        inner = f"{name}.{unknown[2].rstrip('`')}".lstrip(".")
+        inner = f"{name}.{unknown[2].removesuffix('`')}".removeprefix(".")
         return f"`{inner}` {'is missing' if is_missing else 'is no field of this request'}"
     return f"`{name}` {_complain(said, choices)}"
 

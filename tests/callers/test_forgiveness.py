@@ -89,6 +89,7 @@ def test_every_pattern_is_said_in_words() -> None:
         (CloneRepository, {"depth": 1.5}, "`depth` must be a whole number, not a number with a fraction"),
         (CloneRepository, {"allBranches": "yes"}, "`allBranches` must be true or false, not a string"),
         (CloneRepository, {"colour": 1}, "`colour` is no field of this request"),
+        (CloneRepository, {".": None}, "`.` is no field of this request"),
         (CommitAndPush, {"message": "x" * 100_001}, "`message` must have at most 100,000 characters"),
         (CommitAndPush, {"message": "x" * 2_000_000}, "`message` is too long"),
         (CommitAndPush, {"author": "me"}, "`author` must be an object, not a string"),
