@@ -13,6 +13,8 @@ from bench.lab import Lab
 from bench.measure import Result, Samples
 from bench.service import PYTHON
 from bench.stand_ins import TOKEN
+from github_worker.contract import CloneRepository, Completed, InitSession, Request
+from github_worker.redaction import Secret
 from github_worker_client import GitHubWorker
 from tests.support.balancer import Balancer
 from tests.support.model import Model, Say
@@ -25,24 +27,24 @@ _SECOND = 1.0
 def crowd(lab: Lab) -> Iterator[Result]:
     """Yield the rows of a crowd of callers: without a model, and with one that takes its usual second."""
     jobs = _JOBS // 5 if lab.quick else _JOBS
-    yield _row(lab, jobs, "clones", lab.env)
+    yield from _rows(lab, jobs, "clones", lab.env)
     with Model(Say.json(_SECOND, title="Dark Mode Toggle", slug="dark-mode-toggle")) as model:
         env = lab.env | {"ANTHROPIC_BASE_URL": model.origin, "ANTHROPIC_API_KEY": "sk-ant-bench"}
         with lab.rewound(lab.small):
-            yield _row(lab, jobs, "init-sessions with a model's second", env)
+            yield from _rows(lab, jobs, "init-sessions with a model's second", env)
 
 
-def _row(lab: Lab, jobs: int, kind: str, env: dict[str, str]) -> Result:
+def _rows(lab: Lab, jobs: int, kind: str, env: dict[str, str]) -> Iterator[Result]:
     logs = lab.folder / "logs" / kind.partition(" ")[0]
     logs.mkdir(parents=True)
     with ExitStack() as stack:
         workers = [stack.enter_context(RestartLoop(env, logs, python=PYTHON)) for _ in range(_WORKERS)]
         for worker in workers:
             worker.wait_until_healthy()
-        wall, done = asyncio.run(_run(lab, jobs, kind, [worker.port for worker in workers]))
+        wall, waits = asyncio.run(_run(lab, jobs, kind, [worker.port for worker in workers]))
         own = [seconds for log in logs.iterdir() for seconds in _own(log)]
-    lost = jobs - done
-    return Result(
+    lost = jobs - len(waits)
+    yield Result(
         what=f"{jobs} small {kind}, {_WORKERS} restarting workers, {_CALLERS} callers",
         against=f"the jobs' own times, from admission to outcome, over {_WORKERS}",
         unit="s",
@@ -52,31 +54,42 @@ def _row(lab: Lab, jobs: int, kind: str, env: dict[str, str]) -> Result:
         failed=f"{lost} lost" if lost else "",
         note="none lost" if not lost else "",
     )
+    yield Result(
+        what=f"wait for a worker among the callers of {kind}, 95th percentile",
+        against="the median",
+        unit="s",
+        ours=Samples((waits[len(waits) * 95 // 100],)),
+        theirs=Samples((waits[len(waits) // 2],)),
+        limit=3.0,
+    )
 
 
-async def _run(lab: Lab, jobs: int, kind: str, ports: Sequence[int]) -> tuple[float, int]:
-    """Do the jobs; return the seconds that it took, and how many succeeded."""
+async def _run(lab: Lab, jobs: int, kind: str, ports: Sequence[int]) -> tuple[float, list[float]]:
+    """Do the jobs; return the seconds that it took, and those to the first event of each that succeeded."""
     waiting = iter(range(jobs))
-    done = 0
+    waits: list[float] = []
 
     async def call(worker: GitHubWorker) -> None:
-        nonlocal done
         for number in waiting:
-            session = {
-                "session_id": f"crowd-{kind[:5]}-{number:08d}",
-                "repo_url": lab.url(lab.small),
-                "access_token": TOKEN,
-            }
-            if kind == "clones":
-                await worker.clone_repository(**session)
-            else:
-                await worker.init_session(user_request="Add a dark mode toggle", **session)
-            done += 1
+            called = time.perf_counter()
+            stream = worker.stream(_request(lab, kind, number))
+            events = [(time.perf_counter() - called, event) async for event in stream]
+            if isinstance(events[-1][1], Completed):
+                waits.append(events[0][0])
 
     async with Balancer(*ports) as balancer, GitHubWorker(balancer.base_url) as worker:
         began = time.perf_counter()
         await asyncio.gather(*(call(worker) for _ in range(_CALLERS)), return_exceptions=True)
-        return time.perf_counter() - began, done
+        return time.perf_counter() - began, sorted(waits)
+
+
+def _request(lab: Lab, kind: str, number: int) -> Request:
+    session_id, url, token = f"crowd-{kind[:5]}-{number:08d}", lab.url(lab.small), Secret(TOKEN)
+    if kind == "clones":
+        return CloneRepository(session_id=session_id, repo_url=url, access_token=token)
+    return InitSession(
+        session_id=session_id, repo_url=url, access_token=token, user_request="Add a dark mode toggle"
+    )
 
 
 def _own(log: Path) -> Iterator[float]:
