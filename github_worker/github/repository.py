@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from github_worker.contract import MergeMethod
 from github_worker.errors import BranchNotFound, MergeConflict
 from github_worker.github import checks
@@ -10,6 +12,7 @@ from github_worker.github.issues import Issues
 from github_worker.github.pull_requests import PullRequests
 from github_worker.github.requests import PAGE, ApiRequest, FullName, get_repository, quote_branch
 from github_worker.github.responses import (
+    ApiResponse,
     Branch,
     CheckRun,
     CheckRuns,
@@ -28,6 +31,7 @@ from github_worker.github.responses import (
 )
 from github_worker.github.rules import list_merge_methods
 
+_OK = frozenset({200})
 _OR_HIDDEN = frozenset({200, 403, 404})
 
 
@@ -138,54 +142,35 @@ class Repository:
         return [rule async for page in pages if page.status == 200 for rule in page.decode(list[Rule])]
 
     async def _list_check_runs(self, sha: str) -> list[CheckRun]:
-        request = ApiRequest(
-            purpose=f"Asking for the checks of {sha} in {self.name}",
-            method="GET",
-            path=f"{self.name.path}/commits/{sha}/check-runs",
-            query={"per_page": str(PAGE)},
-        )
-        pages = self.github.send_pages(request)
+        pages = self._ask_for_pages(f"checks of {sha}", f"/commits/{sha}/check-runs")
         return [run async for page in pages for run in page.decode(CheckRuns).check_runs]
 
     async def _list_check_suites(self, sha: str) -> list[CheckSuite]:
-        request = ApiRequest(
-            purpose=f"Asking for the check suites of {sha} in {self.name}",
-            method="GET",
-            path=f"{self.name.path}/commits/{sha}/check-suites",
-            query={"per_page": str(PAGE)},
-            statuses=_OR_HIDDEN,
-        )
-        pages = self.github.send_pages(request)
-        return [
-            suite
-            async for page in pages
-            if page.status == 200
-            for suite in page.decode(CheckSuites).check_suites
-        ]
+        path = f"/commits/{sha}/check-suites"
+        pages = self._ask_for_pages(f"check suites of {sha}", path, statuses=_OR_HIDDEN)
+        return [suite async for page in pages for suite in page.decode(CheckSuites).check_suites]
 
     async def _list_workflow_runs(self, sha: str) -> list[WorkflowRun]:
-        request = ApiRequest(
-            purpose=f"Asking for the workflow runs of {sha} in {self.name}",
-            method="GET",
-            path=f"{self.name.path}/actions/runs",
-            query={"head_sha": sha, "per_page": str(PAGE)},
-            statuses=_OR_HIDDEN,
-        )
-        pages = self.github.send_pages(request)
-        return [
-            run
-            async for page in pages
-            if page.status == 200
-            for run in page.decode(WorkflowRuns).workflow_runs
-        ]
+        what = f"workflow runs of {sha}"
+        pages = self._ask_for_pages(what, "/actions/runs", statuses=_OR_HIDDEN, head_sha=sha)
+        return [run async for page in pages for run in page.decode(WorkflowRuns).workflow_runs]
 
     async def _list_statuses(self, sha: str) -> list[CommitStatus]:
         """Return a commit's statuses, which are the older kind of check."""
-        request = ApiRequest(
-            purpose=f"Asking for the statuses of {sha} in {self.name}",
-            method="GET",
-            path=f"{self.name.path}/commits/{sha}/status",
-            query={"per_page": str(PAGE)},
-        )
-        pages = self.github.send_pages(request)
+        pages = self._ask_for_pages(f"statuses of {sha}", f"/commits/{sha}/status")
         return [status async for page in pages for status in page.decode(CombinedStatus).statuses]
+
+    async def _ask_for_pages(
+        self, what: str, path: str, *, statuses: frozenset[int] = _OK, **query: str
+    ) -> AsyncIterator[ApiResponse]:
+        """Yield the pages of a list, none where it is hidden and `statuses` say that it may be."""
+        request = ApiRequest(
+            purpose=f"Asking for the {what} in {self.name}",
+            method="GET",
+            path=f"{self.name.path}{path}",
+            query={**query, "per_page": str(PAGE)},
+            statuses=statuses,
+        )
+        async for page in self.github.send_pages(request):
+            if page.status == 200:
+                yield page
