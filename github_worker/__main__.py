@@ -37,7 +37,10 @@ def serve(options: Mapping[str, str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # memory holds tokens
     # What is imported stays: until the worker is ready the collector would only cost a tenth of the start.
     gc.disable()
-    from github_worker import logs, worker  # noqa: PLC0415
+    try:
+        from github_worker import logs, worker  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        return tell_extra("server", error)
     from github_worker.jobs import Timeouts  # noqa: PLC0415
     from github_worker.settings import from_env  # noqa: PLC0415
 
@@ -53,6 +56,18 @@ def serve(options: Mapping[str, str]) -> int:
         print(f"github-worker: {error}", file=sys.stderr)  # noqa: T201 (this is the command line)
         return 2
     return 1
+
+
+def tell_extra(extra: str, error: ModuleNotFoundError) -> int:
+    """Say which extra has the package that is missing; return the exit status."""
+    if (error.name or "").startswith("github_worker"):
+        raise error
+    print(  # noqa: T201 (this is the command line)
+        f"github-worker: this needs the package {error.name}, which is not installed: "
+        f"pip install 'github-worker[{extra}]'",
+        file=sys.stderr,
+    )
+    return 2
 
 
 if __name__ == "__main__":

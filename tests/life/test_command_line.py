@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import github_worker
 from github_worker import __version__
 from tests.support.worker import Worker
 
@@ -37,6 +39,22 @@ def test_a_command_is_required() -> None:
     ended = run()
     assert ended.returncode == 2
     assert "serve" in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["serve"], ["serve", "--workers", "2"]])
+def test_an_extra_that_is_missing_is_named(tmp_path: Path, arguments: list[str]) -> None:
+    """With the client's packages alone, a sentence says what to install."""
+    for package in (github_worker, msgspec):
+        folder = Path(str(package.__file__)).parent
+        (tmp_path / folder.name).symlink_to(folder)
+    command = [sys.executable, "-S", "-m", "github_worker", *arguments]  # -S: without what is installed
+    ended = subprocess.run(
+        command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("github-worker: this needs the package ")
+    assert ended.stderr.endswith("pip install 'github-worker[server]'\n")
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
