@@ -1,4 +1,4 @@
-"""The command line. Nothing else reads the environment."""
+"""The entry point of the command line. Nothing else reads the environment."""
 
 from __future__ import annotations
 
@@ -16,17 +16,47 @@ from github_worker.errors import ConfigurationError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `github-worker`; return the exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="github-worker", description="A single-job git worker.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    _add_serve(commands)
+    if given[:1] != ["serve"]:  # which starts a tenth sooner without the others
+        from github_worker.cli.commands import add_commands  # noqa: PLC0415
+
+        add_commands(commands, parser)
+    options = parser.parse_args(given)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    if options.command == "serve":
+        chosen = {"WORKERS": options.workers, "QUEUE": options.queue}
+        return serve({name: text for name, text in chosen.items() if text is not None})
+    return _execute(options, given)
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     serving = commands.add_parser("serve", help="answer over HTTP; the environment configures it")
     serving.add_argument(
         "--workers", metavar="N", help="keep serving, N jobs at once; without it one job, then exit"
     )
     serving.add_argument("--queue", metavar="M", help="how many more callers may wait for their turn (100)")
-    options = parser.parse_args(arguments)
-    given = {"WORKERS": options.workers, "QUEUE": options.queue}
-    return serve({name: text for name, text in given.items() if text is not None})
+
+
+def _execute(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Execute a command of `arguments`; return the exit status."""
+    from github_worker.cli.command import Call, CommandFailed  # noqa: PLC0415
+
+    try:
+        status: int = options.execute(Call(options, tuple(arguments), os.environ))
+    except ModuleNotFoundError as error:
+        return tell_extra(options.extra, error)
+    except (CommandFailed, ConfigurationError) as error:
+        print(f"github-worker: {error}", file=sys.stderr)  # noqa: T201 (this is the command line)
+        return error.status if isinstance(error, CommandFailed) else 2
+    except KeyboardInterrupt:
+        return 130
+    return status
 
 
 def serve(options: Mapping[str, str]) -> int:

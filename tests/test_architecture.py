@@ -18,6 +18,7 @@ SERVICE, CLIENT = ROOT / "github_worker", ROOT / "clients" / "github_worker_clie
 # Top to bottom: a room imports itself and what is below it, never beside it.
 LAYERS = (
     {"__main__"},
+    {"cli"},
     {"supervisor"},
     {"worker"},
     {"web"},

@@ -1,0 +1,1 @@
+"""The commands for people: a job run by hand, the sessions, what works and what does not."""
