@@ -63,6 +63,8 @@ class Replicas:
                 async with self._admit(request) as source, aclosing(source.aiter_sse()) as lines:
                     async for line in lines:
                         event = wire.event(line.data)
+                        if event is None:
+                            continue
                         yield event
                         if isinstance(event, Completed | Failed):
                             return

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from github_worker.contract import (
+    SOURCE,
     AnyEvent,
     Completed,
     Failed,
@@ -40,10 +41,16 @@ AnyRequest = TypeVar("AnyRequest", bound=Request)
 AnyResult = TypeVar("AnyResult", bound=Result)
 Answer = TypeVar("Answer")
 
+_EVENT_TYPES = {kind.__struct_config__.tag for kind in get_args(AnyEvent)}
 _FAILURES = {error.code: error for error in JobFailed.__subclasses__()}
 _REFUSALS = {400: InvalidRequest, 401: Unauthorized, 404: NotFound, 413: PayloadTooLarge}
 # 408: the request came too slowly; 502 and 504: a proxy's words for a replica that is gone
 _UNAVAILABLE = {408, 502, 503, 504}
+
+
+class _Header(msgspec.Struct):
+    type: str
+    source: str
 
 
 def build(kind: type[AnyRequest], **fields: object) -> AnyRequest:
@@ -71,12 +78,22 @@ def _reveal(value: Any) -> str:
     raise InvalidRequest(f"a {type(value).__name__} cannot be sent")
 
 
-def event(data: str) -> AnyEvent:
-    """Read one event of a stream."""
+def event(data: str) -> AnyEvent | None:
+    """Read one event of a stream; return None for one of a kind that only a newer worker knows."""
     try:
         return decode_event(data)
     except ValueError as error:
+        if _is_of_newer_worker(data):
+            return None
         raise UnexpectedAnswer(f"the stream holds what is no event: {error}") from None
+
+
+def _is_of_newer_worker(data: str) -> bool:
+    try:
+        header = decode(data, _Header)
+    except (ValueError, RecursionError):
+        return False
+    return header.source == SOURCE and header.type not in _EVENT_TYPES
 
 
 def outcome(event: AnyEvent | None, kind: type[AnyResult]) -> AnyResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import aclosing
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from github_worker_client import (
+    AnyEvent,
     Author,
     BranchCreated,
     Cloned,
@@ -269,6 +271,29 @@ async def test_a_refusal_is_raised(
         await connect().commit_and_push(session_id="s1", access_token=TOKEN)
     assert (type(caught.value), caught.value.code, caught.value.retryable) == (kind, code, False)
     assert len(stand_in.requests) == 1
+
+
+async def test_an_event_of_a_newer_worker_is_passed_over(connect: Connect) -> None:
+    """The client reads on to the outcome, and tells the caller of what it understands."""
+    lines = [
+        {"type": "thought", "source": "github-worker", "timestamp": "2026-01-31T09:00:00.000Z", "of": [1]},
+        {"type": "progress", "source": "github-worker", "stage": "pondering", "message": "Pondering"},
+        {
+            "type": "completed",
+            "source": "github-worker",
+            "data": {"merged": True, "sha": None, "message": "Merged"},
+            "timings": {},
+        },
+    ]
+    stream = "".join(f"data: {json.dumps(line)}\n\n" for line in lines)
+    head = {"Content-Type": "text/event-stream"}
+    answer = httpx.Response(200, headers=head, text=stream)
+    client = connect(transport=httpx.MockTransport(lambda request: answer))
+    events: list[AnyEvent] = []
+    await client.merge_pull_request(
+        owner="acme", repo="shop", pull_number=1, access_token=TOKEN, on_event=events.append
+    )
+    assert [type(event) for event in events] == [Progress, Completed]
 
 
 @pytest.mark.parametrize(
