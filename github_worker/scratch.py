@@ -21,7 +21,7 @@ class Scratch:
     """A folder that only this process may enter (0700), and that is gone when the job ends."""
 
     def __init__(self, parent: Path) -> None:
-        self._parent = parent
+        self.parent = parent
         self._folder: Path | None = None
         self._lock: int | None = None
 
@@ -56,15 +56,15 @@ class Scratch:
 
     def _create(self) -> Path:
         # Locked before it has the name that others look for.
-        new = Path(tempfile.mkdtemp(prefix=".github-worker-", dir=self._parent))
+        new = Path(tempfile.mkdtemp(prefix=".github-worker-", dir=self.parent))
         self._lock = _lock_folder(new)
-        folder = new.rename(self._parent / f"{_PREFIX}{new.name.rpartition('-')[2]}")
+        folder = new.rename(self.parent / f"{_PREFIX}{new.name.rpartition('-')[2]}")
         hide(folder)
         return folder
 
     def _take_in(self, own: Path) -> None:
         """Move the folders of dead processes, which alone are not locked, to where this one may write."""
-        for folder in self._parent.glob(f"{_PREFIX}*"):
+        for folder in self.parent.glob(f"{_PREFIX}*"):
             if folder != own and not folder.is_symlink() and (lock := _lock_folder(folder)) is not None:
                 with suppress(OSError):  # another one was faster
                     folder.rename(own / folder.name)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
@@ -285,7 +285,7 @@ def _parse_seconds(text: str) -> float:
 def _find_folder(text: str) -> Path:
     path = Path(text)
     if not path.is_dir():
-        raise ValueError(f"must be a folder that exists, not {text!r}")
+        raise ValueError(f"must be a folder that exists, for scratch space; {text!r} is none")
     return path.resolve()
 
 
@@ -313,7 +313,22 @@ def _check_storage_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"s3", "gs", "az", "file"} or not (parts.netloc or parts.scheme == "file"):
         raise ValueError("must be s3://bucket[/prefix], gs://…, az://… or file:///folder")
+    if parts.scheme == "file":
+        _check_store_folder(parts.netloc, unquote(parts.path))
     return text.rstrip("/")
+
+
+def _check_store_folder(host: str, path: str) -> None:
+    """Raise ValueError unless sessions can be kept in a folder; one that is misspelt is not made."""
+    folder = Path(path)
+    if host not in {"", "localhost"} or not folder.is_absolute():
+        raise ValueError("must be file:///folder, the folder's whole path after three slashes")
+    if not folder.exists():
+        raise ValueError(f"names the folder {path!r}, which does not exist; make it, or correct the name")
+    if not folder.is_dir():
+        raise ValueError(f"names {path!r}, which is a file; sessions are kept in a folder")
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise ValueError(f"names the folder {path!r}, where user {os.geteuid()} may not read and write")
 
 
 def _parse_usernames(text: str) -> dict[str, str]:

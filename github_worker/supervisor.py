@@ -30,6 +30,7 @@ from github_worker.errors import ConfigurationError
 from github_worker.jobs import Timeouts
 from github_worker.scratch import Scratch
 from github_worker.settings import Settings
+from github_worker.web.address import explain
 from github_worker.web.server import address_of
 
 logger = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class Supervisor:
         try:
             self._listener = _listen(self._settings.host, self._settings.port)
         except OSError as error:
-            logger.critical(f"cannot listen on {self._settings.host}: {error.strerror}")
+            logger.critical(explain(self._settings.host, self._settings.port, error))
             return 1
         worker.warm_up(self._settings)
         gc.collect()

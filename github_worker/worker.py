@@ -7,6 +7,7 @@ import contextlib
 import gc
 import importlib
 import logging
+import os
 import socket
 import ssl
 import sys
@@ -24,6 +25,7 @@ from github_worker.progress import Report
 from github_worker.sandbox import confine, seal
 from github_worker.scratch import Scratch
 from github_worker.settings import Settings
+from github_worker.web.address import CannotListen
 from github_worker.web.app import Start, create_app, warning_for
 from github_worker.web.handover import ChildServer, LendingProtocol, Tickets, start_elsewhere
 from github_worker.web.server import WorkerServer, leave
@@ -124,6 +126,8 @@ def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
     )
     try:
         server.run()
+    except CannotListen as error:
+        logger.critical(str(error))
     finally:
         scratch.remove()
 
@@ -188,7 +192,13 @@ def accept(settings: Settings, limits: Timeouts, channel: Channel, listener: soc
 
 
 def warm_up(settings: Settings) -> None:
-    """Import all that children need, and run what is slow at first, without a thread or a connection."""
+    """Import all that children need, and run what is slow at first, without a thread or a connection.
+
+    Raise ConfigurationError where no child could work.
+    """
+    scratch = Scratch(settings.tmp_dir)
+    _open(scratch, take_in=False)
+    scratch.remove()
     seal()
     _warm_up()
     store = "storage_worker" if settings.storage_worker_url else "object_store"
@@ -249,7 +259,9 @@ def _open(scratch: Scratch, *, take_in: bool = True) -> Path:
     try:
         return scratch.open(take_in=take_in)
     except OSError as error:
-        raise ConfigurationError(f"TMP_DIR cannot be written to: {error.strerror}") from None
+        raise ConfigurationError(
+            f"TMP_DIR is {scratch.parent}, where user {os.geteuid()} cannot make a folder: {error.strerror}"
+        ) from None
 
 
 async def _prepare(scratch: Scratch, *steps: Callable[[], Awaitable[None]]) -> None:

@@ -113,6 +113,24 @@ def test_a_variable_has_a_default_and_may_be_set(name: str) -> None:
     assert getattr(from_env({name: text}), field) == meaning
 
 
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("{tmp}/no%20store", "names the folder '{tmp}/no store', which does not exist"),
+        ("{tmp}/a%20file", "names '{tmp}/a file', which is a file"),
+        ("tmp/store", "must be file:///folder, the folder's whole path after three slashes"),
+        ("", "must be file:///folder, the folder's whole path after three slashes"),
+    ],
+)
+def test_a_store_that_is_no_folder_stops_the_start(tmp_path: Path, path: str, what: str) -> None:
+    """A name that is misspelt makes no new folder, in which every session would be missing."""
+    (tmp_path / "a file").touch()
+    with pytest.raises(ConfigurationError) as wrong:
+        from_env({"STORAGE_URL": "file://" + path.format(tmp=tmp_path)})
+    assert str(wrong.value).startswith("STORAGE_URL " + what.format(tmp=tmp_path))
+    assert [file.name for file in tmp_path.iterdir()] == ["a file"]
+
+
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
 def test_a_wrong_value_stops_the_start(name: str, text: str) -> None:
     """The message begins with the variable."""
@@ -172,7 +190,7 @@ def test_two_stores_are_one_too_many() -> None:
 def test_without_a_store_there_is_an_embedded_one() -> None:
     """For trying things out."""
     assert from_env({}).embedded_store
-    assert not from_env({"STORAGE_URL": "file:///sessions"}).embedded_store
+    assert not from_env({"STORAGE_URL": "file:///"}).embedded_store
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -202,7 +202,7 @@ def _open_backend(url: str, options: Mapping[str, Secret | str], timeout: float)
     """Open what `url` names; raise obstore's errors, OSError or ValueError where it cannot be."""
     scheme = urlsplit(url).scheme
     if scheme == "file":
-        return LocalStore.from_url(url, mkdir=True)
+        return LocalStore.from_url(url)
     known = _NAMES[scheme].split()
     config: Any = {name: _reveal(value) for name, value in options.items() if name in known}
     client = _client_options(timeout)

@@ -20,6 +20,7 @@ from uvicorn.server import HANDLED_SIGNALS, Server
 
 from github_worker.contract import MAX_BODY_BYTES
 from github_worker.jobs import Admission
+from github_worker.web.address import listen
 
 _PIECE = 16 * 1024  # bytes that are parsed before anything is counted
 _MAX_HEAD_BYTES = 64 * 1024
@@ -184,6 +185,11 @@ class WorkerServer(Server):
         for number in HANDLED_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
         yield
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Listen, unless there are sockets that do; raise CannotListen, which names what is to be changed."""
+        address = (self.config.host, self.config.port)
+        await super().startup(listen(*address) if sockets is None else sockets)
 
     async def main_loop(self) -> None:
         """Start `on_open` with the address, then tick until the gate is over."""

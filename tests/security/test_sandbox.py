@@ -359,7 +359,7 @@ BASE = {53, 443}
         ({"STORAGE_URL": "gs://bucket", "GOOGLE_APPLICATION_CREDENTIALS": "/key.json"}, BASE),
         ({"STORAGE_URL": "az://bucket", "AZURE_STORAGE_ACCOUNT_KEY": "key"}, BASE),
         ({"STORAGE_URL": "az://bucket", "AZURE_STORAGE_USE_EMULATOR": "true"}, BASE | {10_000}),
-        ({"STORAGE_URL": "file:///store", "AWS_ENDPOINT_URL": "http://s:9000"}, BASE),
+        ({"STORAGE_URL": "file:///", "AWS_ENDPOINT_URL": "http://s:9000"}, BASE),
         ({"GIT_ALLOWED_HOSTS": "github.com,*"}, None),
     ],
 )
@@ -371,6 +371,7 @@ def test_the_ports_are_those_that_the_settings_name(env: dict[str, str], ports: 
 def test_the_folders_are_those_that_the_settings_name(tmp_path: Path) -> None:
     """A job writes in its own folder and the store's, and nowhere else."""
     env = {"TMP_DIR": str(tmp_path), "PORT": "5003"}
+    (tmp_path / "a store").mkdir()
     embedded, elsewhere = decide(env), decide(env | {"STORAGE_URL": f"{tmp_path.as_uri()}/a%20store"})
     cloud = decide(env | {"STORAGE_URL": "s3://bucket"})
     assert embedded.change == (SCRATCH, tmp_path / "github-worker-sessions")

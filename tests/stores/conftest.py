@@ -65,6 +65,7 @@ def folder_place(folder: Path) -> Place:
         beside.write_bytes(archive)
         beside.replace(file)
 
+    file.parent.parent.mkdir()
     store = store_for(from_env({"STORAGE_URL": f"file://{folder}/sessions%20of%20all"}))
     return Place(store, lambda: file.read_bytes() if file.exists() else None, write)
 
