@@ -68,6 +68,21 @@ _NAMES = {
         azure_msi_resource_id azure_skip_signature azure_disable_tagging
     """,
 }
+# What obstore says of an identity that was told in part, by the words that it has for it.
+_HALF_TOLD = {
+    "Missing SecretAccessKey": "AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not",
+    "Missing AccessKeyId": "AWS_SECRET_ACCESS_KEY is set, and AWS_ACCESS_KEY_ID is not",
+    "Account must be specified": "AZURE_STORAGE_ACCOUNT_NAME is not set",
+}
+# Where a cloud's machines ask who they are, which is what happens without keys, and the variables for those.
+_METADATA = re.compile(
+    r"(?P<S3>/latest/(?:api/token|meta-data))|(?P<GCS>/computeMetadata/)|(?P<Azure>/metadata/identity/)"
+)
+_KEYS = {
+    "S3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "GCS": "GOOGLE_SERVICE_ACCOUNT to a key file",
+    "Azure": "AZURE_STORAGE_ACCOUNT_KEY",
+}
 
 
 class ObjectStore:
@@ -188,14 +203,26 @@ def _translate_errors() -> Iterator[None]:
     except (BaseError, FileNotFoundError) as error:
         if isinstance(error, FileNotFoundError) and error.errno is not None:
             raise  # from `chunks`: obstore's own has a text and no number
-        raise StorageUnavailable(f"The session storage failed: {_describe(error)}") from error
+        text = _describe(error)
+        raise StorageUnavailable(_explain_keys(text) or f"The session storage failed: {text}") from error
 
 
 def _describe(error: Exception) -> str:
     """Return what obstore says, without its debugging output, the queries of its URLs, and XML's tags."""
     text = str(error).partition("\n\nDebug source")[0]
     text = re.sub(r"<[^>]*>", " ", text)
+    text = next((words for theirs, words in _HALF_TOLD.items() if theirs in text), text)
     return " ".join(scrub(re.sub(r"(://[^\s?]+)\?\S+", r"\1", text)).split())
+
+
+def _explain_keys(text: str) -> str | None:
+    """Say what to set where obstore failed to get keys from the machine itself; None for other failures."""
+    if (match := _METADATA.search(text)) is None or match.lastgroup is None:
+        return None
+    return (
+        "The session storage needs keys, and this worker has none: "
+        f"set {_KEYS[match.lastgroup]}, or run it on a machine that the cloud gives a role"
+    )
 
 
 def _open_backend(url: str, options: Mapping[str, Secret | str], timeout: float) -> Backend:

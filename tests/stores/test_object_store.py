@@ -19,6 +19,7 @@ from tests.stores.conftest import KEY
 from tests.support.faults import Answer, Cut, Fault, Hang, Meanwhile, Moment
 from tests.support.proxy import FaultyProxy
 from tests.support.s3 import S3Server
+from tests.support.worker import ReservedPort
 
 OLD = archive(SMALL, seed=1)
 
@@ -207,6 +208,48 @@ def test_variables_that_obstore_does_not_know_are_left_aside(s3: S3Server, bucke
     store = store_for(from_env({"STORAGE_URL": f"s3://{bucket}", **s3.variables, **more}))
 
     assert load(store) is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "variable", "address", "missing"),
+    [
+        ("s3://bucket", "AWS_METADATA_ENDPOINT", "", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        (
+            "az://container",
+            "AZURE_MSI_ENDPOINT",
+            "/metadata/identity/oauth2/token",
+            "AZURE_STORAGE_ACCOUNT_KEY",
+        ),
+    ],
+)
+def test_without_keys_the_variables_for_them_are_named(
+    url: str, variable: str, address: str, missing: str
+) -> None:
+    """A machine without a role has none to give either: its metadata service says nothing to a person."""
+    port = ReservedPort()
+    env = {"STORAGE_URL": url, "AZURE_STORAGE_ACCOUNT_NAME": "account", "STORAGE_TIMEOUT": "1"}
+    store = store_for(from_env(env | {variable: f"http://127.0.0.1:{port.number}{address}"}))
+    with pytest.raises(StorageUnavailable) as wrong:
+        load(store)
+    port.close()
+    assert f"set {missing}, or" in str(wrong.value)
+    assert "http" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "variable", "missing"),
+    [
+        ("s3://bucket", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        ("s3://bucket", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+        ("az://container", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCOUNT_NAME"),
+    ],
+)
+def test_an_identity_that_is_told_in_part_is_an_error_of_the_configuration(
+    url: str, variable: str, missing: str
+) -> None:
+    """The variable that is missing is named."""
+    with pytest.raises(ConfigurationError, match=f"STORAGE_URL cannot be used: .*{missing} is not"):
+        store_for(from_env({"STORAGE_URL": url, variable: "YWJjZA=="}))
 
 
 @pytest.mark.parametrize(
