@@ -271,7 +271,11 @@ def _decipher(message: str) -> JobError:
     for words, meaning in _UNSUPPORTED.items():
         if words in message:
             return UnsupportedRepository(f"The git server cannot be worked with: {meaning} ({message})")
-    return _classify(message)(f"The git server: {message}")
+    kind, status = _classify(message), _STATUS.search(message)
+    if status is None:
+        return kind(f"The git server: {message}")
+    words = (kind.__doc__ or "") if status[1] in _STATUS_ERRORS else "The git server failed"
+    return kind(f"{words.rstrip('.')} (HTTP status {status[1]})")
 
 
 def _classify(message: str) -> type[JobError]:

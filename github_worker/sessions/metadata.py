@@ -210,7 +210,9 @@ def translate_interruption(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _download(store: Store, session_id: str, limits: Limits, received: ByteCount) -> Metadata | None:
     with store.download(session_id) as download:
         if download is None:
-            raise SessionNotFound(f"There is no session {session_id}")
+            raise SessionNotFound(
+                f"There is no session {session_id}; clone-repository or init-session begins one"
+            )
         received.size, received.total = 0, download.size
         return read_archive(
             translate_interruption(received.count_chunks(download.chunks)), session_id, limits

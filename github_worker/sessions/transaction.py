@@ -152,7 +152,9 @@ class Sessions:
         loading = asyncio.to_thread(self.load, request.session_id, received)
         session = await report.transfer(loading, received)
         if session.is_new and not may_be_new:
-            raise SessionNotFound(f"There is no session {session.id}")
+            raise SessionNotFound(
+                f"There is no session {session.id}; clone-repository or init-session begins one"
+            )
         if (answer := _answer(request, session, kind)) is not None:
             raise RepeatedRequest(answer)
         transaction = Transaction(self, session, request, report, kind)

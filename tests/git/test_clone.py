@@ -72,7 +72,9 @@ def test_a_server_that_takes_no_tokens(clone: Clone, git_server: GitServer, sche
 
 def test_a_repository_that_is_not_there(clone: Clone, git_server: GitServer) -> None:
     """A 404 says so."""
-    with pytest.raises(RepositoryNotFound):
+    with pytest.raises(
+        RepositoryNotFound, match=r"^The repository does not exist, or .* \(HTTP status 404\)$"
+    ):
         clone(url=f"{git_server.origin}/octo/nothing.git", token=WRITE_TOKEN)
 
 
