@@ -30,13 +30,15 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
     `ping` is the pause between a stream's comments, `body` how long a request's body may take, `grace` how
     long a cancelled job may unwind and the cleanup may take, `linger` how long a client may take to read
-    what is left of its stream when the job has ended.
+    what is left of its stream when the job has ended. `overdue` is how much longer than all of that a job's
+    process may take before its supervisor kills it.
     """
 
     ping: float = 15.0
     body: float = 10.0
     grace: float = 30.0
     linger: float = 10.0
+    overdue: float = 30.0
 
 
 class Job:

@@ -41,7 +41,6 @@ _TELL = 1.0  # seconds between two places in line that a caller is told
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before a child is started after one that could not
 _FAILURES = 3  # in a row, after which `/health` says so
 _TO_START, _TO_END = 60.0, 10.0  # seconds that a child may take
-_OVERDUE = 30.0  # seconds that a child's own watchdog has before it is killed from here
 _LONGEST_SLEEP = 5.0
 _WRONG_SETTINGS = 2  # the exit status that says so
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -263,7 +262,7 @@ class Supervisor:
 
     def _longest(self) -> float:
         limits = self._limits
-        return self._settings.job_timeout + 2 * limits.grace + limits.linger + _OVERDUE
+        return self._settings.job_timeout + 2 * limits.grace + limits.linger + limits.overdue
 
     # Their beginning
 

@@ -125,6 +125,21 @@ def test_what_a_killed_job_left_on_disk_is_removed(start: Start, tmp_path: Path)
     assert not list(tmp_path.glob("*github-worker-*"))
 
 
+def test_a_job_whose_process_is_stopped_past_its_deadline_is_killed(start: Start, tmp_path: Path) -> None:
+    """Its own watchdog cannot act then; its stream breaks, and the one in line has its turn."""
+    limits = {"grace": 0.1, "linger": 0.1, "overdue": 0.2}
+    service, pid = start(1, limits, JOB_TIMEOUT="1"), tmp_path / "pid"
+    steps = ("write_down", str(pid)), ("wait_for", str(tmp_path / "never"))
+    with calling(service, *steps) as stream, calling(service) as waiting:
+        until(stream, "process")
+        until(waiting, "queued")
+        os.kill(pid_of(pid), signal.SIGSTOP)
+        until(waiting, "completed")
+        with pytest.raises(httpx.RemoteProtocolError):
+            until(stream, "completed")
+    assert any("signal 9" in line.get("message", "") for line in service.log_lines())
+
+
 def test_processes_that_cannot_start_are_no_storm(start: Start, tmp_path: Path) -> None:
     """They are tried ever more rarely, `/health` says so, and all is well once they can."""
     service = start(1)
