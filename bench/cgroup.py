@@ -55,6 +55,11 @@ class Cgroup:
         files = " ".join(str(folder / "cgroup.procs") for folder in self._folders)
         return ["sh", "-c", f'for group in {files}; do echo $$ > $group; done; exec "$@"', "sh"]
 
+    def take_in(self, pid: int) -> None:
+        """Move a process that runs already into the group; what it has by then is not counted."""
+        for folder in self._folders:
+            (folder / "cgroup.procs").write_text(str(pid))
+
     @property
     def kills(self) -> int:
         """How many processes the kernel has killed for want of memory."""

@@ -28,6 +28,7 @@ from github_worker import worker
 from github_worker.channel import Channel, Flag, Kind, Message
 from github_worker.errors import ConfigurationError
 from github_worker.jobs import Timeouts
+from github_worker.oom import OomScore
 from github_worker.scratch import Scratch
 from github_worker.settings import Settings
 from github_worker.web.address import explain
@@ -107,6 +108,7 @@ class Supervisor:
         self._offers = itertools.count()
         self._told: tuple[int, ...] = ()
         self._signals: list[int] = []
+        self._score = OomScore()
         self._woken, self._wake = socket.socketpair()
         self._selector = selectors.PollSelector()  # has no descriptor that a fork would share
 
@@ -294,7 +296,7 @@ class Supervisor:
             self._listener.close()
             worker.serve_handed(self._settings, self._make_operations(), self._limits, channel, end)
 
-        with end:
+        with end, self._score.raised():
             child = self._start(run, ticket)
         if child is None:
             ticket.close()
@@ -336,6 +338,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.set_wakeup_fd(-1)
+            self._score.close()
             self._woken.close()
             self._wake.close()
             for child in self._all():

@@ -28,7 +28,7 @@ LAYERS = (
     {"services"},
     {"sessions", "git", "naming", "github"},
     {"archive", "storage", "sandbox"},
-    {"channel", "settings", "progress", "scratch", "credentials", "retry", "logs", "http_body"},
+    {"channel", "oom", "settings", "progress", "scratch", "credentials", "retry", "logs", "http_body"},
     {"contract", "errors", "issuers"},
     {"redaction"},
 )
