@@ -40,6 +40,7 @@ from github_worker_client.testing import (
     fails,
     hangs,
     progress,
+    queued,
     refuses,
     transferred,
 )
@@ -187,6 +188,19 @@ async def test_events_are_handed_over_in_order(connect: Connect, is_async: bool)
     assert seen[0].stage == "downloading_session"
     assert isinstance(seen[-2], SessionNamed)
     assert isinstance(seen[-1], Completed)
+
+
+async def test_places_in_line_are_handed_over(stand_in: StandInWorker, connect: Connect) -> None:
+    """A caller whose job waits for its turn learns how many are before it, each time that changes."""
+    stand_in.play(completes(COMMITTED, queued(4), queued(1), progress("analyzing")))
+    seen: list[Any] = []
+    done = await connect().commit_and_push(session_id="s1", access_token=TOKEN, on_event=seen.append)
+    assert [(event.stage, event.position) for event in seen[:3]] == [
+        ("queued", 4),
+        ("queued", 1),
+        ("analyzing", None),
+    ]
+    assert done == COMMITTED
 
 
 async def test_an_error_of_on_event_reaches_the_caller(connect: Connect) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import httpx
+import msgspec
 import pytest
 
-from github_worker.contract import decode_event
+from github_worker.contract import AnyEvent, decode_event
+from github_worker.progress import Report
 from github_worker_client import Completed, Progress
 from github_worker_client.testing import (
     Refusal,
@@ -14,6 +16,7 @@ from github_worker_client.testing import (
     completed,
     hangs,
     progress,
+    queued,
     shutting_down,
 )
 from tests.client.test_client import COMMITTED
@@ -65,6 +68,20 @@ def test_a_worker_that_cannot_says_so_as_the_contract_has_it(
         answer = _post(worker, "commit-and-push", BODY)
     assert (answer.status_code, answer.headers["Retry-After"]) == (status, str(hint))
     assert (answer.json()["error"], answer.json()["retryAfter"]) == (code, hint)
+
+
+def test_jobs_can_wait_in_line() -> None:
+    """Each is told its place until it is the next, in a worker's own words, and then goes well."""
+    told: list[AnyEvent] = []
+    Report(told.append).queued(2)
+    with StandInWorker(line=2) as worker:
+        lines = _post(worker, "commit-and-push", BODY).text.splitlines()
+    waiting, following, *_, last = (decode_event(line[6:]) for line in lines if line)
+    for event in (waiting, queued(2)):
+        assert msgspec.structs.replace(event, timestamp="") == msgspec.structs.replace(told[0], timestamp="")
+    assert isinstance(following, Progress)
+    assert (following.stage, following.position) == ("queued", 1)
+    assert isinstance(last, Completed)
 
 
 def test_it_can_be_unreachable_for_a_while() -> None:

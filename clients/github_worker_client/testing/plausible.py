@@ -34,7 +34,7 @@ from github_worker.contract import (
     SessionNamed,
     Stage,
 )
-from github_worker_client.testing.script import Stream, completed, transferred
+from github_worker_client.testing.script import Stream, completed, queued, transferred
 
 _CLONING: tuple[Stage, ...] = ("downloading_session", "new_session", "cloning", "cloned")
 _TRANSFERS: frozenset[Stage] = frozenset({"downloading_session", "cloning", "uploading"})
@@ -70,13 +70,14 @@ STAGES: Mapping[str, tuple[Stage, ...]] = {
 }
 
 
-def plausible(request: Request) -> Stream:
-    """Answer with the stages and the result of an operation that goes well."""
+def plausible(request: Request, line: int = 0) -> Stream:
+    """Answer with the stages and the result of an operation that goes well, behind `line` others."""
     stages = _list_stages(request)
     result = _result(request)
     done = completed(result, dict.fromkeys(stages, 1))
     told = [event for stage in stages for event in _tell(stage, result)]
-    return Stream((*told, *_announcements(result), done))
+    waited = [queued(position) for position in range(line, 0, -1)]
+    return Stream((*waited, *told, *_announcements(result), done))
 
 
 def _tell(stage: Stage, result: Result) -> list[AnyEvent]:

@@ -39,6 +39,11 @@ def progress(stage: Stage, message: str = "") -> Progress:
     return Progress(stage=stage, message=message or stage)
 
 
+def queued(position: int) -> Progress:
+    """Make the event of a job that waits for its turn; `position` 1 is next."""
+    return Progress(stage="queued", message=f"Waiting, number {position} in line", position=position)
+
+
 def transferred(stage: Stage, received: int = 1, total: int | None = 1) -> Transferred:
     """Make a count of bytes; by default it is the last one of its stage."""
     percent = None if total is None else received * 100 // max(total, 1)

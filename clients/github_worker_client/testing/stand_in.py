@@ -45,14 +45,16 @@ class StandInWorker:
     """A worker that answers each `POST` with the next of `script`, and then with what is `plausible`.
 
     It listens on a free port of loopback while it is a context manager; `requests` are those that it took.
+    With `line` every plausible job waits behind so many others first, which end one after the other.
     Unlike a real one it stays, takes any number of jobs, and does nothing. What a real one would refuse (a
     wrong field, another bearer token than `token`, an unknown endpoint) is refused, and not recorded.
     """
 
-    def __init__(self, *script: Answer, token: str | None = None) -> None:
+    def __init__(self, *script: Answer, token: str | None = None, line: int = 0) -> None:
         self.requests: list[RecordedRequest] = []
         self._script = deque(script)
         self._token = token
+        self._line = line
         self._closing = threading.Event()
         self._servers: list[_Server] = []
         # Bound and never listening: nobody else is given the port while this worker is unreachable.
@@ -105,7 +107,7 @@ class StandInWorker:
         try:
             return self._script.popleft()
         except IndexError:
-            return plausible(request)
+            return plausible(request, self._line)
 
     def hang(self) -> None:
         """Block until the stand-in is closed."""
