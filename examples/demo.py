@@ -35,9 +35,10 @@ from github_worker_client import GitHubWorker, GitHubWorkerError
 from tests.support.git_server import GitServer
 from tests.support.repositories import git, with_token
 from tests.support.sessions import SessionFolder
-from tests.support.worker import RestartLoop, log_lines
+from tests.support.worker import Worker
 
 TOKEN = "demo-token-0123456789"  # noqa: S105 (of the server that the demo starts)
+SERVICE = ("-m", "github_worker", "serve", "--workers", "2")
 REQUEST = "Add a dark mode toggle that remembers what the reader chose"
 SEED = {
     "README.md": "# Reader\n\nA small page that shows texts.\n",
@@ -83,14 +84,13 @@ def run(repository: str | None, request: str, folder: Path) -> None:
     """Start what is needed in `folder`, drive it, and show the remote's log."""
     if shutil.which("git") is None:
         raise DemoFailed("the git command is needed: it serves and shows the repository")
-    with remote(repository, folder) as origin, service(origin, folder) as workers:
-        branch = asyncio.run(drive(workers.base_url, origin, request, _store(folder)))
+    with remote(repository, folder) as origin, service(origin, folder) as worker:
+        branch = asyncio.run(drive(worker.base_url, origin, request, _store(folder)))
         print(f"\ngit log --stat {branch}, as the remote has it:\n")
         print(log(origin, branch, folder))
-        workers.wait_until_ended(1 + len(EDITS))
-        print("Each job had a process of its own:")
-        for ended in workers.ended:
-            print(f"  process {ended.pid}: {ended.jobs} job, exit status {ended.exit_status}")
+        worker.terminate()
+        status, jobs = worker.wait(), _count_jobs(worker)
+        print(f"The service did {jobs} jobs, each in a process of its own, and ended with status {status}.")
 
 
 @contextmanager
@@ -107,20 +107,20 @@ def remote(repository: str | None, folder: Path) -> Iterator[Remote]:
 
 
 @contextmanager
-def service(origin: Remote, folder: Path) -> Iterator[RestartLoop]:
-    """Yield the service, started again whenever a job has ended it."""
+def service(origin: Remote, folder: Path) -> Iterator[Worker]:
+    """Yield the service, which keeps serving."""
     _store(folder).path.parent.mkdir()
     env = {
         "TMP_DIR": str(_store(folder).path.parent),
         "GIT_ALLOWED_HOSTS": origin_of(origin.url),
         "ANTHROPIC_API_KEY": os.environ.get("ANTHROPIC_API_KEY", ""),
     }
-    with RestartLoop(env, folder) as workers:
+    with Worker(env, folder / "service.log", program=SERVICE) as worker:
         try:
-            workers.wait_until_healthy()
-            yield workers
+            worker.wait_until_healthy()
+            yield worker
         except (TimeoutError, GitHubWorkerError) as error:
-            raise DemoFailed(f"{error}{_complaint(workers)}") from error
+            raise DemoFailed(f"{error}{_complaint(worker)}") from error
 
 
 async def drive(base_url: str, origin: Remote, request: str, store: SessionFolder) -> str:
@@ -195,11 +195,15 @@ def _check(*, pushed: bool, why: PushError | None) -> None:
         raise DemoFailed(f"nothing was pushed: {why.message if why else 'nothing had changed'}")
 
 
-def _complaint(workers: RestartLoop) -> str:
-    logs = [*(ended.log for ended in workers.ended), workers.worker.log]
-    lines = [line for log in logs for line in log_lines(log)]
-    complaints = [line["message"] for line in lines if line.get("level") in {"error", "critical"}]
+def _complaint(worker: Worker) -> str:
+    complaints = [
+        line["message"] for line in worker.log_lines() if line.get("level") in {"error", "critical"}
+    ]
     return f" (the service logged: {complaints[-1]})" if complaints else ""
+
+
+def _count_jobs(worker: Worker) -> int:
+    return sum(line.get("message") == "job ended" for line in worker.log_lines())
 
 
 def _store(folder: Path) -> SessionFolder:
