@@ -249,20 +249,21 @@ class Transaction(Generic[AnyResult]):
         Raises StorageUnavailable, SessionConflict, SessionNotFound, or what `on_conflict` and the disk raise.
         """
         if self._upload is None:
-            return None
+            return
         self._report("uploading", "Saving the session")
         self._remember()
         conflicts = failures = 0
         while True:
             self._upload.release_all()
             try:
-                return await self._report.transfer(self._upload.task, self._upload.sent)
+                await self._report.transfer(self._upload.task, self._upload.sent)
+                return
             except SessionChanged:
                 conflicts += 1
                 if conflicts == _VERSIONS:
                     raise SessionConflict from None
                 if await self._adopt_newer():
-                    return None
+                    return
             except StorageUnavailable:
                 failures += 1
                 if failures == BACKOFF.tries:
@@ -337,7 +338,7 @@ class _Upload:
             yield chunk
 
 
-def _retrieve(task: asyncio.Task[None]) -> None:
+def _retrieve(task: asyncio.Task[str | None]) -> None:
     """Take note of how an upload ended, which nobody waits for once it is abandoned."""
     if not task.cancelled():
         task.exception()

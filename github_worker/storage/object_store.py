@@ -27,12 +27,12 @@ from obstore.store import LocalStore, from_url
 
 from github_worker.errors import ConfigurationError, StorageUnavailable
 from github_worker.redaction import Secret, scrub
-from github_worker.storage import Download, SessionChanged, follow_up, read_ahead
+from github_worker.storage import Download, Entry, SessionChanged, follow_up, read_ahead
 
 if TYPE_CHECKING:
     from collections import deque
 
-    from obstore import GetResult, ObjectMeta, PutMode
+    from obstore import GetResult, ObjectMeta, PutMode, PutResult
     from obstore.store import ClientConfig, RetryConfig
     from obstore.store import ObjectStore as Backend
 
@@ -44,6 +44,7 @@ _FIRST_PAUSE = timedelta(milliseconds=200)
 _LONGEST_PAUSE = timedelta(seconds=2)
 # obstore's own limit, 30 s for a transfer, would cut a large session; a job has its deadline.
 _TRANSFER = timedelta(days=1)
+_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,127})/session\.tar\.gz")
 # Names are listed because obstore refuses one that it does not know, such as AWS_PROFILE.
 _NAMES = {
     "s3": """
@@ -118,15 +119,21 @@ class ObjectStore:
         if result is None:
             yield None
         else:
-            yield Download(version=_version(result.meta), size=result.meta["size"], chunks=_read(result))
+            meta = result.meta
+            yield Download(
+                version=_version(meta),
+                size=meta["size"],
+                chunks=_read(result),
+                modified=meta["last_modified"],
+            )
 
-    def upload(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> None:
+    def upload(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> str:
         """Replace the archive whole if it still is `version`; raise SessionChanged or StorageUnavailable."""
         first, is_whole = read_ahead(chunks)
-        if is_whole and self._put_whole(session_id, first, version):
-            return
+        if is_whole and (new := self._put_whole(session_id, first, version)):
+            return new
         with _translate_errors():
-            obstore.put(
+            result = obstore.put(
                 self._backend,
                 _key(session_id),
                 follow_up(first, chunks, partial(self._check, session_id, version)),
@@ -134,22 +141,39 @@ class ObjectStore:
                 chunk_size=_PART,
                 max_concurrency=_PARTS_AT_ONCE,
             )
+        return _version(result)
 
-    def _put_whole(self, session_id: str, chunks: deque[bytes], version: str | None) -> bool:
-        """Put the archive under a condition, or return False where the store has none."""
+    def entries(self) -> Iterator[Entry]:
+        """Yield all sessions, page by page as the store lists them; raise StorageUnavailable."""
+        with _translate_errors():
+            for page in obstore.list(self._backend):
+                for meta in page:
+                    if match := _KEY.fullmatch(meta["path"]):
+                        yield Entry(session_id=match[1], size=meta["size"], modified=meta["last_modified"])
+
+    def delete(self, session_id: str) -> bool:
+        """Delete a session, and return whether there was one; raise StorageUnavailable."""
+        if self._current(session_id) is None:
+            return False
+        with _translate_errors(), suppress(FileNotFoundError):
+            obstore.delete(self._backend, _key(session_id))
+        return True
+
+    def _put_whole(self, session_id: str, chunks: deque[bytes], version: str | None) -> str | None:
+        """Put the archive under a condition and return its version, or None where the store has none."""
         key, mode = _key(session_id), _mode(version)
         with _translate_errors():
             try:
-                obstore.put(self._backend, key, chunks, mode=mode, use_multipart=False)
+                result = obstore.put(self._backend, key, chunks, mode=mode, use_multipart=False)
             except (AlreadyExistsError, PreconditionError):
                 raise SessionChanged(session_id) from None
             except NotImplementedError:
-                return False
+                return None
             except FileNotFoundError as error:
                 if version is None or error.errno is not None:
                     raise
                 raise SessionChanged(session_id) from None  # S3's word for a condition on what was deleted
-        return True
+        return _version(result)
 
     def _check(self, session_id: str, version: str | None) -> None:
         # obstore asks for chunks from inside its event loop, and panics when that thread enters it again.
@@ -177,8 +201,10 @@ def _key(session_id: str) -> str:
     return f"{session_id}/session.tar.gz"
 
 
-def _version(meta: ObjectMeta) -> str:
-    return msgspec.json.encode([meta["e_tag"], meta["version"]]).decode()
+def _version(meta: ObjectMeta | PutResult) -> str:
+    # S3 has the word null for what is of no version, and does not always say it.
+    version = None if meta["version"] == "null" else meta["version"]
+    return msgspec.json.encode([meta["e_tag"], version]).decode()
 
 
 def _mode(version: str | None) -> PutMode:

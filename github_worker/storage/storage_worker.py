@@ -6,20 +6,24 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 
 import httpx
 import msgspec
 
+from github_worker.contract import SessionId
 from github_worker.errors import StorageUnavailable
 from github_worker.http_body import Body, BodyRefused
 from github_worker.redaction import scrub
 from github_worker.retry import Backoff, jitter
-from github_worker.storage import Download, SessionChanged, follow_up, read_ahead
+from github_worker.storage import Download, Entry, NotOffered, SessionChanged, follow_up, read_ahead
 
 _BACKOFF = Backoff(first=0.2, longest=0.8, tries=4)  # of a GET
 _ETAG = "etag:"
 _MAX_ANSWER = 1024 * 1024  # bytes of one that is no archive
+_MAX_LIST = 64 * 1024 * 1024
+_NO_METHOD = {httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED}
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -27,6 +31,16 @@ class _Metadata(msgspec.Struct, rename="camel"):
 
     last_modified: str | int | float
     size: int
+
+
+class _Listed(msgspec.Struct, rename="camel"):
+    session_id: SessionId
+    last_modified: str | int | float | None = None
+    size: int | None = None
+
+
+class _List(msgspec.Struct):
+    sessions: list[_Listed]
 
 
 class StorageWorkerStore:
@@ -59,9 +73,10 @@ class StorageWorkerStore:
                 version=f"{_ETAG}{etag}" if etag else _make_version(metadata),
                 size=int(size) if size else None,
                 chunks=_read_body(response),
+                modified=_parse_moment(metadata.last_modified) if metadata else None,
             )
 
-    def upload(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> None:
+    def upload(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> str | None:
         """Replace the archive whole if it still is `version`; raise SessionChanged or StorageUnavailable."""
         first, is_whole = read_ahead(chunks)
         self._check(session_id, version)
@@ -79,6 +94,39 @@ class StorageWorkerStore:
             raise SessionChanged(session_id)
         if not response.is_success:
             raise _explain_status(response)
+        etag = response.headers.get("ETag")
+        return f"{_ETAG}{etag}" if etag else None
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all sessions; raise NotOffered where the storage worker has no list of them."""
+        request = self._client.build_request("GET", str(self._client.base_url).rstrip("/"))
+        with _translate_errors():
+            response = self._send(request)
+        with closing(response):
+            if response.status_code not in {httpx.codes.OK, *_NO_METHOD}:
+                raise _explain_status(response)
+            listed = _decode_list(response)
+        if listed is None:
+            raise NotOffered("The storage worker has no list of its sessions: ask for one by its id")
+        for session in listed.sessions:
+            moment = session.last_modified
+            yield Entry(
+                session_id=session.session_id,
+                size=session.size,
+                modified=None if moment is None else _parse_moment(moment),
+            )
+
+    def delete(self, session_id: str) -> bool:
+        """Delete a session, and return whether there was one; raise NotOffered, StorageUnavailable."""
+        if self._read_metadata(session_id) is None:
+            return False
+        with _translate_errors():
+            response = self._client.delete(session_id)
+        if response.status_code in _NO_METHOD:
+            raise NotOffered("The storage worker does not delete sessions")
+        if not response.is_success:
+            raise _explain_status(response)
+        return True
 
     def _check(self, session_id: str, version: str | None) -> None:
         if version is not None and version.startswith(_ETAG):
@@ -120,6 +168,16 @@ def _make_version(metadata: _Metadata | None) -> str:
     return msgspec.json.encode(metadata).decode()
 
 
+def _parse_moment(moment: str | float) -> datetime | None:
+    """Read a moment as storage workers spell it, RFC 3339 or milliseconds; return None for others."""
+    with suppress(ValueError, OverflowError):
+        if isinstance(moment, str):
+            parsed = datetime.fromisoformat(moment)
+            return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(moment / 1000, UTC)
+    return None
+
+
 def _make_condition(version: str | None) -> dict[str, str]:
     if version is None:
         return {"If-None-Match": "*"}
@@ -133,8 +191,20 @@ def _load_trust(url: str) -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _read_answer(response: httpx.Response) -> bytes:
-    body = Body(response.headers.get("Content-Encoding"), _MAX_ANSWER)
+def _decode_list(response: httpx.Response) -> _List | None:
+    """Read a list of sessions, or return None where the answer is none."""
+    if response.status_code != httpx.codes.OK:
+        return None
+    try:
+        return msgspec.json.decode(_read_answer(response, _MAX_LIST), type=_List)
+    except BodyRefused as error:
+        raise StorageUnavailable(f"The session storage's list cannot be read: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _read_answer(response: httpx.Response, most: int = _MAX_ANSWER) -> bytes:
+    body = Body(response.headers.get("Content-Encoding"), most)
     for piece in _read_body(response):
         body.add(piece)
     return body.content

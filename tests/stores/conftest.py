@@ -15,15 +15,23 @@ from tests.support.s3 import S3Server
 from tests.support.storage_worker import StorageWorker
 
 KEY = "session-1/session.tar.gz"
+STORES = (
+    "storage worker with ETags",
+    "storage worker without ETags",
+    "storage worker that lists and deletes",
+    "folder",
+    "s3",
+)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A store, and how another writer reads and replaces its `session-1`."""
+    """A store, how another writer reads and replaces its `session-1`, and whether it lists and deletes."""
 
     store: Store
     read: Callable[[], bytes | None]
     write: Callable[[bytes], None]
+    manages: bool = True
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +41,7 @@ def s3() -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture(params=["storage worker with ETags", "storage worker without ETags", "folder", "s3"])
+@pytest.fixture(params=STORES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Yield an empty store of every kind."""
     if request.param == "folder":
@@ -41,17 +49,22 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     elif request.param == "s3":
         yield s3_place(request.getfixturevalue("s3"))
     else:
-        with storage_worker_place(etags="without" not in request.param) as place:
+        with storage_worker_place(
+            etags="without" not in request.param, manages="lists" in request.param
+        ) as place:
             yield place
 
 
 @contextmanager
-def storage_worker_place(*, etags: bool) -> Iterator[Place]:
+def storage_worker_place(*, etags: bool, manages: bool = False) -> Iterator[Place]:
     """Yield a storage worker."""
-    with StorageWorker(etags=etags) as worker:
+    with StorageWorker(etags=etags, manages=manages) as worker:
         store = store_for(from_env({"STORAGE_WORKER_URL": worker.origin, "STORAGE_TIMEOUT": "5"}))
         yield Place(
-            store, lambda: worker.archive("session-1"), lambda archive: worker.save("session-1", archive)
+            store,
+            lambda: worker.archive("session-1"),
+            lambda archive: worker.save("session-1", archive),
+            manages,
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from github_worker.storage import SessionChanged
+from github_worker.storage import NotOffered, SessionChanged
 from tests.stores.archives import LARGE, SMALL, archive, chunks, load, version
 from tests.stores.conftest import Place
 
@@ -46,6 +48,51 @@ def test_a_session_is_replaced_over_its_version(place: Place, size: int) -> None
 
     assert place.read() == archive(size, seed=2)
     assert version(place.store) != before
+
+
+@sizes
+def test_the_version_that_was_saved_is_told_or_left_open(place: Place, size: int) -> None:
+    """Whoever saves again compares with what they saved, and never with what another writer did."""
+    new = place.store.upload("session-1", chunks(archive(size)), None)
+
+    assert new in {version(place.store), None}
+
+
+def test_a_download_says_when_the_session_was_saved(place: Place) -> None:
+    """People see which of two versions is the newer one."""
+    place.write(archive(SMALL))
+
+    with place.store.download("session-1") as download:
+        assert download is not None
+        assert download.modified is not None
+        assert abs(download.modified - datetime.now(UTC)) < timedelta(days=366)
+
+
+def test_sessions_are_listed_where_the_store_can(place: Place) -> None:
+    """Each of them is there, with its size; a storage worker without a list says so."""
+    place.write(archive(SMALL))
+
+    if not place.manages:
+        with pytest.raises(NotOffered, match="has no list"):
+            list(place.store.entries())
+        return
+    entry, *others = place.store.entries()
+    assert (entry.session_id, entry.size, others) == ("session-1", SMALL, [])
+    assert entry.modified is not None
+
+
+def test_a_session_is_deleted_where_the_store_can(place: Place) -> None:
+    """It is gone, and deleting it again is no error; a storage worker that deletes nothing says so."""
+    place.write(archive(SMALL))
+
+    if not place.manages:
+        with pytest.raises(NotOffered, match="does not delete"):
+            place.store.delete("session-1")
+        assert place.read() == archive(SMALL)
+        return
+    assert place.store.delete("session-1")
+    assert load(place.store) is None
+    assert not place.store.delete("session-1")
 
 
 @sizes

@@ -12,6 +12,7 @@ from tests.support.faults import Answer, Fault, Flood, Moment, Redirect, boundar
 from tests.support.http import Handler
 from tests.support.stand_in import StandIn
 
+_LIST = "/api/storage-worker/sessions"
 _PATH = re.compile(r"/api/storage-worker/sessions/(?P<id>[\w.-]+)(?:/(?P<verb>download|upload))?")
 _PIECE = 256 * 1024
 
@@ -50,15 +51,27 @@ class Saved:
 
 
 class StorageWorker(StandIn):
-    """Keeps sessions in memory; `faults` strike where a request's line matches."""
+    """Keeps sessions in memory; `faults` strike where a request's line matches.
 
-    def __init__(self, *, etags: bool, host: str = "127.0.0.1", port: int = 0) -> None:
+    `manages` says whether it lists and deletes them, which the contract has no word of.
+    """
+
+    def __init__(self, *, etags: bool, manages: bool = False, host: str = "127.0.0.1", port: int = 0) -> None:
         self.etags = etags
+        self.manages = manages
         self.requests: list[StorageRequest] = []
         self._saved: dict[str, Saved] = {}
         self._saves = 0
         self._lock = threading.Lock()
         super().__init__(_StorageHandler, "worker", host=host, port=port)
+
+    @property
+    def listing(self) -> bytes:
+        """What a storage worker that manages sessions answers when it is asked for all."""
+        sessions = [
+            {"sessionId": name, **json.loads(saved.description)} for name, saved in self._saved.items()
+        ]
+        return json.dumps({"sessions": sessions}).encode()
 
     def find(self, session_id: str) -> Saved | None:
         """Return a session's last save."""
@@ -115,7 +128,7 @@ class _StorageHandler(Handler):
         else:
             self._respond(request, body, fault)
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_DELETE = do_GET  # noqa: N815
 
     def _received(self, fault: Fault | None) -> bytes:
         body = bytearray()
@@ -132,8 +145,14 @@ class _StorageHandler(Handler):
             status = 200 if self.worker.replace(match["id"], body, request.headers) else 412
             self._strike(fault, Moment.HANDLED)
             self.answer(status)
+        elif self.worker.manages and (request.method, request.path) == ("GET", _LIST):
+            self.answer(200, self.worker.listing, Content_Type="application/json")
         elif not match or not saved:
             self.answer(404, b'{"error":"not found"}')
+        elif request.method == "DELETE":
+            if self.worker.manages:
+                self.worker.delete(match["id"])
+            self.answer(200 if self.worker.manages else 405)
         elif match["verb"] is None:
             self.answer(200, saved.description, Content_Type="application/json")
         else:
