@@ -50,12 +50,14 @@ def unpack(
     """
     tally = tally or Tally(limits)
     inventory = Inventory()
-    unpacker = _Unpacker(Disk(folders, inventory, tally), inventory, tally)
+    unpacker = Unpacker(Disk(folders, inventory, tally), inventory, tally)
     unpacker.run(TarReader(inflate(chunks, tally), tally))
     return inventory
 
 
-class _Unpacker:
+class Unpacker:
+    """Puts the members of one archive onto the disk, each where and as it may be."""
+
     def __init__(self, disk: Disk, inventory: Inventory, tally: Tally) -> None:
         self._disk = disk
         self._inventory = inventory
@@ -64,6 +66,7 @@ class _Unpacker:
         self._links: dict[bytes, Member] = {}
 
     def run(self, reader: TarReader) -> None:
+        """Write all members, the links last, and set the folders' times."""
         is_named = False
         for member in reader:
             if self._tally.files == 1:
