@@ -15,6 +15,7 @@ from tests.support.worker import Worker
 
 ROOT = Path(__file__).parents[1]
 SERVICE, CLIENT = ROOT / "github_worker", ROOT / "clients" / "github_worker_client"
+SESSIONS = CLIENT / "sessions"
 # Top to bottom: a room imports itself and what is below it, never beside it.
 LAYERS = (
     {"__main__"},
@@ -117,14 +118,21 @@ def _names(file: Path) -> Iterator[str]:
 
 def test_the_client_stands_alone() -> None:
     """Of the service it imports contract, secrets and pauses; of the dependencies those without extras."""
-    names = {name for file in modules(CLIENT) for name in imports(file)}
-    assert {room for file in modules(CLIENT) for room in rooms_imported(file)} == {
-        "contract",
-        "redaction",
-        "retry",
-    }
+    files = [file for file in modules(CLIENT) if file.parent != SESSIONS]
+    names = {name for file in files for name in imports(file)}
+    assert {room for file in files for room in rooms_imported(file)} == {"contract", "redaction", "retry"}
     packages = {name.split(".")[0] for name in names} - sys.stdlib_module_names
     assert packages == {"github_worker", "github_worker_client", "httpx", "httpx_sse", "msgspec"}
+    assert not [name for name in names if name.startswith("github_worker_client.sessions")]
+
+
+def test_the_client_of_sessions_brings_archives_and_stores_along() -> None:
+    """It imports the two rooms that know nothing of the service, and what they raise."""
+    files = modules(SESSIONS)
+    rooms = {room for file in files for room in rooms_imported(file)}
+    assert rooms == {"archive", "storage", "contract", "errors", "redaction", "retry"}
+    packages = {name.split(".")[0] for file in files for name in imports(file)} - sys.stdlib_module_names
+    assert packages == {"github_worker", "github_worker_client", "isal", "msgspec"}
 
 
 def test_nothing_heavy_is_imported_before_the_port_is_open(tmp_path: Path) -> None:
