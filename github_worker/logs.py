@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from github_worker.contract import rfc3339
-from github_worker.redaction import scrub, scrub_all
+from github_worker.redaction import escape_controls, scrub, scrub_all
 
 
 def configure(level: str, format: Literal["json", "console"]) -> None:
@@ -53,17 +53,12 @@ class ConsoleFormatter(logging.Formatter):
         """Write a record, with its traceback on lines of their own."""
         head, *rest = super().format(record).split("\n")
         fields = "".join(f" {name}={value}" for name, value in _collect_fields(record).items())
-        return "\n".join(_escape_controls(scrub(line)) for line in [head + fields, *rest])
+        return "\n".join(escape_controls(scrub(line)) for line in [head + fields, *rest])
 
 
 def _collect_fields(record: logging.LogRecord) -> dict[str, Any]:
     fields: dict[str, Any] = getattr(record, "fields", {})
     return {name: scrub_all(value) for name, value in fields.items() if value is not None}
-
-
-def _escape_controls(line: str) -> str:
-    """Escape what would move a terminal's cursor: a path in a message may hold anything."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
 
 
 def _log_uncaught(

@@ -71,6 +71,11 @@ def scrub_all(value: Any) -> Any:
     return value
 
 
+def escape_controls(line: str) -> str:
+    """Escape what would move a terminal's cursor, or turn its text around: a stranger's text may hold it."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+
+
 class Tail:
     """Keeps the last `limit` bytes that a stranger says, without the end of a secret that begins before."""
 

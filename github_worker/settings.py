@@ -164,6 +164,11 @@ def from_env(env: Mapping[str, str]) -> Settings:
     )
 
 
+def read_secret(env: Mapping[str, str], name: str) -> Secret | None:
+    """Read a secret from its variable or its file; raise ConfigurationError."""
+    return _Reader(env).optional(name, Secret)
+
+
 def port_of(url: str) -> int:
     """Return the port that a URL, or a host of https, leads to; raise ValueError where it is none."""
     parts = urlsplit(url if "://" in url else f"https://{url}")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 from types import ModuleType
 
-from github_worker.cli import completion
+from github_worker.cli import completion, run
 from github_worker.cli.command import Subparsers
 
-COMMANDS: tuple[ModuleType, ...] = ()
+COMMANDS: tuple[ModuleType, ...] = (run,)
 
 
 def add_commands(commands: Subparsers, root: argparse.ArgumentParser) -> None:

@@ -1,0 +1,97 @@
+"""A job's result as the few lines that a person wants of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from github_worker.contract import (
+    BranchCreated,
+    Cloned,
+    Committed,
+    PullRequestFinished,
+    PullRequestMerged,
+    PullRequestOpened,
+    PushError,
+    Result,
+    SessionInitialised,
+)
+
+Row = tuple[str, str]
+_SHOWN_OF_SHA = 12
+_STEPS = {
+    "auto_merge_enabled": "the forge merges it when its rules are met",
+    "pr_merged": "merged",
+    "branch_deleted": "merged, and its branch is deleted",
+}
+
+
+def is_pushed(result: Result) -> bool:
+    """Tell whether a result's branch is on the remote; one without a branch of its own is content too."""
+    return bool(getattr(result, "pushed", True)) or bool(getattr(result, "skipped", False))
+
+
+def list_rows(result: Result) -> list[Row]:
+    """Return what is to be shown of a result, as labels and texts; those without a text are left out."""
+    return [(label, text) for label, text in _choose_rows(result) if text]
+
+
+def _choose_rows(result: Result) -> Iterator[Row]:
+    match result:
+        case SessionInitialised():
+            yield from _list_branch(result)
+            yield "Folder", result.cloned_path
+        case BranchCreated():
+            yield from _list_branch(result)
+        case Cloned():
+            yield "Branch", result.branch
+            yield "Commit", _shorten(result.commit)
+            yield "Folder", f"{result.cloned_path}, {_describe_clone(result)}"
+        case Committed():
+            yield from _list_commit(result)
+        case PullRequestOpened():
+            yield "Pull request", f"#{result.number} {result.title}"
+            yield "State", result.state
+            yield "Branch", f"{result.head.ref} into {result.base.ref}"
+            yield "Commit", _shorten(result.head.sha)
+            yield "Page", result.html_url
+        case PullRequestMerged():
+            yield "Merged", result.message
+            yield "Commit", _shorten(result.sha)
+        case PullRequestFinished():
+            yield "Pull request", f"#{result.pr.number}, {_STEPS.get(result.step, result.step)}"
+            yield "Commit", _shorten(result.merge_pr.sha)
+            yield "Page", result.pr.html_url
+
+
+def _list_branch(result: SessionInitialised | BranchCreated) -> Iterator[Row]:
+    yield "Title", result.session_title
+    yield "Branch", f"{result.branch_name}, from {result.base_branch}"
+    yield "Commit", _shorten(result.commit)
+    yield "Pushed", _describe_push(pushed=result.pushed, error=result.push_error)
+
+
+def _list_commit(result: Committed) -> Iterator[Row]:
+    yield "Skipped", result.reason or ""
+    yield "Branch", result.branch
+    yield "Commit", _shorten(result.commit_hash)
+    if not result.skipped:
+        yield "Message", result.commit_message.partition("\n")[0]
+        files = "1 file" if result.files_changed == 1 else f"{result.files_changed} files"
+        yield "Changes", f"{files}, +{result.insertions} -{result.deletions}"
+        yield "Pushed", _describe_push(pushed=result.pushed, error=result.push_error)
+
+
+def _describe_clone(result: Cloned) -> str:
+    if result.was_cloned:
+        return "cloned"
+    return "brought up to date" if result.pulled else "left as it is"
+
+
+def _describe_push(*, pushed: bool, error: PushError | None) -> str:
+    if pushed:
+        return "yes"
+    return f"no: {error.message} ({error.code})" if error else "no"
+
+
+def _shorten(commit: str | None) -> str:
+    return (commit or "")[:_SHOWN_OF_SHA]
