@@ -10,9 +10,11 @@ import errno
 import hashlib
 import os
 import re
+import socket
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ from github_worker.scratch import is_disk_full, no_room
 _SKIP_WORKTREE = 1 << 14  # GIT_INDEX_ENTRY_SKIP_WORKTREE
 _NANO = 10**9
 _MASK = 0xFFFFFFFF
+_DESCRIPTORS = 256  # that are looked at; a new one has the lowest number that is free
 _LEVEL = 1  # of compression
 _LEVELS = (ConfigLevel.PROGRAMDATA, ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL)
 _STATUS = re.compile(r"unexpected http status code: (\d{3})")
@@ -87,6 +90,13 @@ def isolate(timeout: float) -> None:
     pygit2.settings.user_agent_product = f"github-worker/{__version__} git"
 
 
+def connect(remote: pygit2.Remote, callbacks: pygit2.RemoteCallbacks, *, to_push: bool = False) -> None:
+    """Connect to a remote, by a connection that does not hold the end of a request back."""
+    direction = C.GIT_DIRECTION_PUSH if to_push else C.GIT_DIRECTION_FETCH
+    remote.connect(callbacks, direction, proxy=True)
+    _send_at_once()
+
+
 def fetch(
     remote: pygit2.Remote, refspec: str, callbacks: pygit2.RemoteCallbacks, *, depth: int, all_tags: bool
 ) -> None:
@@ -126,6 +136,7 @@ def push(
 
     # pygit2's own callback decodes each packet by itself, and fails where one ends within a character.
     listener = ffi.callback("git_transport_message_cb", hear)
+    connect(remote, callbacks, to_push=True)
     with git_push_options(callbacks) as payload, StrArray([refspec]) as refspecs:
         options = payload.push_options
         options.callbacks.sideband_progress = listener
@@ -242,6 +253,19 @@ class _RawPath(Struct, frozen=True):
 
     def __fspath__(self) -> bytes:
         return self.path
+
+
+def _send_at_once() -> None:
+    """Let no connection of this process wait, before it sends the end of a request, for what came to arrive.
+
+    libgit2 writes head and body one after the other and lets the kernel hold the second back (RFC 896) until
+    the server acknowledges the first, which it does after 40 ms. libgit2 does not tell its descriptor.
+    """
+    for number in range(_DESCRIPTORS):
+        with suppress(OSError):  # there is none, or it is a pipe's
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as connection:
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _open_no_follow(path: str, flags: int) -> int:

@@ -82,7 +82,8 @@ class Remote:
 
     def _list_heads(self) -> list[pygit2.remotes.RemoteHead]:
         with self._connection() as remote:
-            return remote.list_heads(callbacks=self._callbacks(), proxy=True)
+            native.connect(remote, self._callbacks())
+            return remote.list_heads(connect=False)
 
     def _fetch(self, refspec: str, depth: int, *, all_tags: bool) -> None:
         with self._connection() as remote:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
+import stat
+from contextlib import suppress
 from pathlib import Path
 
+import pygit2
 import pytest
 
 from github_worker.errors import (
@@ -15,12 +19,13 @@ from github_worker.errors import (
     PushRejected,
     UnsupportedRepository,
 )
-from github_worker.git import commits, worktree
+from github_worker.git import commits, native, worktree
 from github_worker.git.rebase import replay
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
-from tests.conftest import READ_TOKEN
+from tests.conftest import READ_TOKEN, WRITE_TOKEN
 from tests.git.conftest import COMMITTER, Clone
+from tests.support.git_server import GitServer
 from tests.support.repositories import Repository as Origin
 
 
@@ -195,3 +200,25 @@ def test_a_repository_that_is_open_obeys_no_config_of_its_own(clone: Clone, tmp_
     config = (repository.folder / ".git/config").read_text()
     assert "insteadOf" not in config
     assert repository.libgit2.config["remote.origin.url"] == str(repository.remote.url)
+
+
+@pytest.mark.parametrize("to_push", [False, True])
+def test_the_end_of_a_request_is_not_held_back(clone: Clone, git_server: GitServer, to_push: bool) -> None:
+    """The connection to the git server sends what it has, where it would wait for an acknowledgement."""
+    remote = clone().libgit2.remotes["origin"]
+    token = pygit2.UserPass("x-access-token", WRITE_TOKEN)
+    native.connect(remote, pygit2.RemoteCallbacks(credentials=token), to_push=to_push)
+    assert _read_no_delay(git_server) == [True]
+
+
+def _read_no_delay(server: GitServer) -> list[bool]:
+    """Return the option of this process's connections to a server."""
+    found = []
+    for number in map(int, os.listdir("/dev/fd")):
+        with suppress(OSError):  # it was the listing's own, or is connected to nobody
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as connection:
+                    host, port = connection.getpeername()[:2]
+                    if f"http://{host}:{port}" == server.origin:
+                        found.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0)
+    return found
