@@ -122,26 +122,23 @@ def read_transfer(remote: pygit2.Remote) -> Transfer:
     )
 
 
-def push(
-    remote: pygit2.Remote,
-    refspec: str,
-    callbacks: pygit2.RemoteCallbacks,
-    listen: Callable[[bytes], None],
-) -> None:
-    """Push a refspec; `listen` takes what the remote says beside its answer."""
-
-    def hear(text: Any, length: int, _: Any) -> int:
-        listen(bytes(ffi.buffer(text, length)))
-        return 0
-
-    # pygit2's own callback decodes each packet by itself, and fails where one ends within a character.
-    listener = ffi.callback("git_transport_message_cb", hear)
+def push(remote: pygit2.Remote, refspec: str, callbacks: pygit2.RemoteCallbacks) -> None:
+    """Push a refspec; `listen` of the callbacks takes what the remote says beside its answer."""
     connect(remote, callbacks, to_push=True)
     with git_push_options(callbacks) as payload, StrArray([refspec]) as refspecs:
         options = payload.push_options
-        options.callbacks.sideband_progress = listener
         options.proxy_opts.type = C.GIT_PROXY_AUTO
         payload.check_error(C.git_remote_push(remote._remote, refspecs.ptr, options))
+
+
+# In the place of pygit2's own, which decodes each packet by itself and fails where one ends within a
+# character. A callback that is made at run time would need memory that can be written and executed.
+@ffi.def_extern(name="_sideband_progress_cb")  # type: ignore[untyped-decorator]
+def _hear(text: Any, length: int, handle: Any) -> int:
+    listen: Callable[[bytes], None] | None = getattr(ffi.from_handle(handle), "listen", None)
+    if listen is not None:
+        listen(bytes(ffi.buffer(text, length)))
+    return 0
 
 
 def check_out(

@@ -143,7 +143,7 @@ class Remote:
 
     def _push(self, refspec: str, callbacks: _Callbacks) -> None:
         with translate_errors():
-            native.push(self._repository.remotes["origin"], refspec, callbacks, callbacks.listen)
+            native.push(self._repository.remotes["origin"], refspec, callbacks)
 
     def _callbacks(self, *, new: bool = False) -> _Callbacks:
         return _Callbacks(self.url.origin, self._token, self._username, new=new)
