@@ -7,10 +7,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+
+import httpx
 
 from bench import peers
 from bench.lab import Lab
@@ -23,11 +25,15 @@ _WORKERS, _CALLERS, _JOBS = 5, 20, 200
 _FURTHER = 10  # children that wait
 _LONG = 8.0  # seconds of the job that they wait for
 _TIMES = 15
+_SECOND = 1.0
+_IN_LINE = 50
 
 
 def many(lab: Lab) -> Iterator[Result]:
     """Yield the rows of a service with `--workers`."""
     yield from _crowd(lab)
+    yield _naming(lab)
+    yield _health(lab)
     yield _first(lab)
     yield _memory(lab)
 
@@ -115,6 +121,65 @@ def _gaps(answers: list[Answer]) -> Iterator[float]:
 
 def _moment(timestamp: str) -> float:
     return datetime.fromisoformat(timestamp).timestamp()
+
+
+def _naming(lab: Lab) -> Result:
+    """Measure jobs that mostly wait for their model."""
+    jobs = _JOBS // 5 if lab.quick else _JOBS
+    with Model(Say.json(_SECOND, title="Dark Mode", slug="dark-mode")) as model, lab.rewound(lab.small):
+        env = {"ANTHROPIC_BASE_URL": model.origin, "ANTHROPIC_API_KEY": "sk-ant-bench"}
+        with _service(lab, _WORKERS, **env) as service, ThreadPoolExecutor(_CALLERS) as callers:
+            service.healthy()
+            time.sleep(1)
+            with stopwatch() as passed:
+                for answer in callers.map(lambda number: _init(lab, service, number), range(jobs)):
+                    check(answer)
+                wall = passed()
+    return Result(
+        what=f"{jobs} small init-sessions with a model's second, --workers {_WORKERS}, {_CALLERS} callers",
+        against="five at a time, a second each",
+        unit="s",
+        ours=Samples((wall,)),
+        theirs=Samples((jobs / _WORKERS * _SECOND,)),
+        limit=1.1,
+    )
+
+
+def _init(lab: Lab, service: Process, number: int) -> Answer:
+    body = {"sessionId": f"many-{number:08d}", "userRequest": "Dark mode"}
+    return service.post("/init-session", lab.clone_body(lab.small) | body)
+
+
+def _health(lab: Lab) -> Result:
+    """Measure how soon /health answers until the first of the heavy jobs has ended."""
+    waits = list[float]()
+    with _service(lab, _WORKERS) as service, ThreadPoolExecutor(_WORKERS + _IN_LINE) as callers:
+        service.warm()
+        heavy = [
+            callers.submit(service.post, "/clone-repository", lab.clone_body(lab.large))
+            for _ in range(_WORKERS)
+        ]
+        _wait_for(service, busy=_WORKERS)
+        in_line = [callers.submit(_clone, lab, service) for _ in range(_IN_LINE)]
+        _wait_for(service, queued=_IN_LINE)
+        with _HealthProbe(service, waits):
+            wait(heavy, return_when=FIRST_COMPLETED)
+        for job in (*heavy, *in_line):
+            check(job.result())
+    return Result(
+        what=f"/health, {_WORKERS} clones of {lab.large.name} at work, {_IN_LINE} in line, 99th percentile",
+        unit="ms",
+        ours=Samples((percentile(waits, 0.99) * 1000,)),
+        limit=100,
+        note=f"(worst {max(waits) * 1000:.0f} ms of {len(waits)})",
+    )
+
+
+def _wait_for(service: Process, **counts: int) -> None:
+    """Wait until so many jobs work or wait."""
+    url = f"http://127.0.0.1:{service.port}/status"
+    while not counts.items() <= httpx.get(url, trust_env=False).json()["workers"].items():
+        time.sleep(0.01)
 
 
 def _first(lab: Lab) -> Result:
