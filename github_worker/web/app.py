@@ -15,7 +15,7 @@ from msgspec import UNSET
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from github_worker import __version__, contract
@@ -71,6 +71,7 @@ def create_app(
         for operation, kind in REQUESTS.items()
     ]
     gets = [Route(path, answer) for path, answer in zip(_GETS, worker.gets, strict=True)]
+    gets.append(Route("/", worker.page))
     handlers: dict[Any, Any] = {
         Refusal: worker.refuse,
         404: worker.refuse_path,
@@ -114,39 +115,50 @@ class _Worker:
 
     async def health(self, request: Request) -> Response:
         """Answer that the process is alive, and what it is."""
-        return _json(
-            Health(
-                status="failing" if self._gate.failing else "ok",
-                worker_status="draining" if self._gate.draining else self._gate.status,
-                sandbox=self._sandbox,
-                container_id=self._container_id,
-                version=__version__,
-                build=self._settings.build,
-                tmp_dir=str(self._settings.tmp_dir),
-                timestamp=rfc3339(datetime.now(UTC)),
-                warning=warning_for(self._settings),
-            ),
-            503 if self._gate.failing else 200,
-        )
+        return _json(self._health(), 503 if self._gate.failing else 200)
 
     async def status(self, request: Request) -> Response:
         """Answer what the worker does."""
-        workers = self._gate.workers
-        return _json(
-            Status(
-                status=self._gate.status,
-                active_operation=self._gate.operation if workers is None else UNSET,
-                workers=workers or UNSET,
-                container_id=self._container_id,
-                timestamp=rfc3339(datetime.now(UTC)),
-            )
-        )
+        return _json(self._status())
+
+    async def page(self, request: Request) -> Response:
+        """Answer a person, and whoever asks for something else that there is no such endpoint."""
+        from github_worker.web import page  # noqa: PLC0415 (most workers are never asked)
+
+        if page.is_asked_for(request.headers.get("accept", "")):
+            return HTMLResponse(page.render(self._health(), self._status()), headers=page.HEADERS)
+        response = await self.refuse_path(request, HTTPException(404))
+        response.headers["Vary"] = "Accept"
+        return response
 
     async def openapi(self, request: Request) -> Response:
         """Answer the description of this API."""
         from github_worker.web.openapi import description  # noqa: PLC0415 (most workers are never asked)
 
         return Response(description(), media_type="application/json")
+
+    def _health(self) -> Health:
+        return Health(
+            status="failing" if self._gate.failing else "ok",
+            worker_status="draining" if self._gate.draining else self._gate.status,
+            sandbox=self._sandbox,
+            container_id=self._container_id,
+            version=__version__,
+            build=self._settings.build,
+            tmp_dir=str(self._settings.tmp_dir),
+            timestamp=rfc3339(datetime.now(UTC)),
+            warning=warning_for(self._settings),
+        )
+
+    def _status(self) -> Status:
+        workers = self._gate.workers
+        return Status(
+            status=self._gate.status,
+            active_operation=self._gate.operation if workers is None else UNSET,
+            workers=workers or UNSET,
+            container_id=self._container_id,
+            timestamp=rfc3339(datetime.now(UTC)),
+        )
 
     async def refuse(self, request: Request, refusal: Refusal) -> Response:
         """Answer why no job is started."""

@@ -19,7 +19,7 @@ from github_worker.contract import (
     Status,
 )
 from github_worker.contract.fields import VISIBLE_ASCII
-from github_worker.errors import Refusal, job_errors
+from github_worker.errors import NotFound, Refusal, job_errors
 from github_worker.redaction import Secret
 
 _REF = "#/components/schemas/{name}"
@@ -94,9 +94,19 @@ def _refusal(refusal: type[Refusal]) -> Json:
 
 def _gets() -> Json:
     return {
+        "/": {"get": _page()},
         "/health": _get("health", "Whether the process is alive, and what it is.", _ref(Health)),
         "/status": _get("status", "What the worker does.", _ref(Status)),
         "/openapi.json": _get("openapi", "This description.", {"type": "object"}),
+    }
+
+
+def _page() -> Json:
+    page = {"description": "a page for a person", "content": _content("text/html", {"type": "string"})}
+    return {
+        "operationId": "page",
+        "summary": "What this is and what it does, for a person: who accepts no HTML is answered with 404.",
+        "responses": {"200": page, "404": _refusal(NotFound)},
     }
 
 
