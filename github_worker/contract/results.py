@@ -212,7 +212,7 @@ class Build(Struct, rename="camel", frozen=True):
 
     commit_sha: Annotated[str, describe("The commit that it was built from.", _SHA)]
     timestamp: Annotated[str, describe("When it was built, as the build says.", "2026-01-31T09:00:00Z")]
-    image_tag: Annotated[str, describe("The image's tag.", "0.1.0")]
+    image_tag: Annotated[str, describe("The image's tag.", "0.2.0")]
 
 
 class Workers(Struct, rename="camel", frozen=True, kw_only=True):
@@ -240,11 +240,11 @@ class Health(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=Tr
         ),
     ]
     container_id: _ContainerId
-    version: Annotated[str, describe("The service's version.", "0.1.0")]
+    version: Annotated[str, describe("The service's version.", "0.2.0")]
     build: Annotated[
         Build,
         describe(
-            "The image; each is `unknown` outside of one.", Build(_SHA, "2026-01-31T09:00:00Z", "0.1.0")
+            "The image; each is `unknown` outside of one.", Build(_SHA, "2026-01-31T09:00:00Z", "0.2.0")
         ),
     ]
     tmp_dir: Annotated[str, describe("The folder of its scratch space.", "/tmp")]  # noqa: S108 (an example)
