@@ -1,4 +1,4 @@
-"""The table: for people, for the README, for machines."""
+"""The table: for people, for docs/performance.md, for machines."""
 
 from __future__ import annotations
 

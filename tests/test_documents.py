@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,9 @@ from github_worker.contract import REQUESTS
 from github_worker.settings import from_env
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "CLAUDE.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+CONFIGURATION = ROOT / "docs/configuration.md"
+DOCUMENTS = [README, ROOT / "CLAUDE.md", *sorted((ROOT / "docs").glob("*.md"))]
 CODE = re.compile(r"`([^`]+)`")
 WITHOUT_DEFAULT = {
     "GIT_USERNAMES",
@@ -42,26 +44,24 @@ class Recorder(dict[str, str]):
         return default
 
 
-def rows(heading: str) -> Iterator[list[str]]:
-    """Yield the cells of each row of the README's table whose first heading this is."""
-    _, _, table = README.partition(f"| {heading} |")
-    for line in table.splitlines()[2:]:
-        if not line.startswith("|"):
-            return
-        yield [cell.strip() for cell in line.strip("|").split("|")]
+def rows(document: Path, heading: str) -> Iterator[list[str]]:
+    """Yield the cells of each row of a document's tables whose first heading this is."""
+    for table in document.read_text().split(f"| {heading} |")[1:]:
+        for line in takewhile(lambda line: line.startswith("|"), table.splitlines()[2:]):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def documented_variables() -> Mapping[str, str | None]:
-    """Return the README's variables with their defaults."""
+    """Return the variables of the page on the configuration, with their defaults."""
     found: dict[str, str | None] = {}
-    for variables, default, *_ in rows("variable"):
+    for variables, default, *_ in rows(CONFIGURATION, "variable"):
         names, defaults = CODE.findall(variables), CODE.findall(default)
         each = defaults if len(defaults) == len(names) else [*defaults, None][:1] * len(names)
         found |= dict(zip(names, each, strict=True))
     return found
 
 
-def test_the_readme_lists_the_variables_that_are_read() -> None:
+def test_the_page_lists_the_variables_that_are_read() -> None:
     """Not one more, and not one less."""
     env = Recorder()
     from_env(env)
@@ -69,7 +69,7 @@ def test_the_readme_lists_the_variables_that_are_read() -> None:
 
 
 @pytest.mark.parametrize("name", documented_variables())
-def test_a_default_is_what_the_readme_says(name: str) -> None:
+def test_a_default_is_what_the_page_says(name: str) -> None:
     """To set a variable to its default is to leave it out; those without one are known."""
     default = documented_variables()[name]
     assert (default is None) == (name in WITHOUT_DEFAULT)
@@ -79,7 +79,9 @@ def test_a_default_is_what_the_readme_says(name: str) -> None:
 def test_the_readme_lists_the_endpoints() -> None:
     """Each is there, with required fields that are fields of it."""
     endpoints = {
-        CODE.findall(row[0])[0].removeprefix("POST /"): row[2] for row in rows("endpoint") if "POST" in row[0]
+        CODE.findall(row[0])[0].removeprefix("POST /"): row[2]
+        for row in rows(README, "endpoint")
+        if "POST" in row[0]
     }
     assert endpoints.keys() == REQUESTS.keys()
     for operation, fields in endpoints.items():
