@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
-from github_worker.contract import REQUESTS
+from github_worker.contract import REQUESTS, Stage
+from github_worker.errors import Refusal
 from github_worker.settings import from_env
+from github_worker.web.openapi import description
+from pages import api
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs/configuration.md"
-DOCUMENTS = [README, ROOT / "CLAUDE.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 CODE = re.compile(r"`([^`]+)`")
 WITHOUT_DEFAULT = {
     "GIT_USERNAMES",
@@ -61,6 +66,12 @@ def documented_variables() -> Mapping[str, str | None]:
     return found
 
 
+def anchors(document: Path) -> set[str]:
+    """Return what the headings of a document are called in links."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 def test_the_page_lists_the_variables_that_are_read() -> None:
     """Not one more, and not one less."""
     env = Recorder()
@@ -102,3 +113,28 @@ def test_what_a_document_points_to_is_there(document: Path) -> None:
         code for code in CODE.findall(text) if code.startswith(tuple(f"{folder}/" for folder in folders))
     }
     assert {path for path in paths if not (ROOT / path.split()[0].split("::")[0]).exists()} == set()
+
+
+def test_the_page_of_the_api_is_the_services_own_description() -> None:
+    """What `scripts/docs` made of it is what it would make now; run it after a change of the contract."""
+    assert (ROOT / "docs/api.md").read_text() == api.current()
+
+
+def test_the_page_of_the_api_has_every_field_and_code() -> None:
+    """Nothing that is in the description is left out of the page."""
+    spec = json.loads(description())
+    text = api.page(spec)
+    fields = {name for schema in spec["components"]["schemas"].values() for name in schema["properties"]}
+    codes = {*spec["x-error-codes"], *(refusal.code for refusal in Refusal.__subclasses__())}
+    lines = [line for line in text.splitlines() if line.startswith(("| ", "- "))]
+    names = {name for line in lines for cell in CODE.findall(line) for name in cell.split(".")}
+    assert fields - {"type", "source"} | codes | set(get_args(Stage)) <= names
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_link_leads_to_a_file(document: Path) -> None:
+    """What a page links to within the repository is there, headings too."""
+    for target, anchor in re.findall(r"\]\(([\w./-]*\.\w+)?(?:#([\w-]+))?\)", document.read_text()):
+        path = document.parent / target if target else document
+        assert path.is_file(), target
+        assert not anchor or anchor in anchors(path), anchor

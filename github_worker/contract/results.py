@@ -15,7 +15,7 @@ WorkerStatus = Annotated[
 ]
 _HealthStatus = Annotated[
     Literal["idle", "busy", "draining"],
-    describe("The same, or that it was told to stop and takes no job any more.", "idle"),
+    describe("Whether the worker waits, works, or was told to stop and takes no job any more.", "idle"),
 ]
 ChangeStatus = Literal["A", "M", "D", "R", "C", "T"]  # git-diff(1), --name-status
 _SHA = "5716ca5987cbf97d6bb54920bea6adde242d87e6"
