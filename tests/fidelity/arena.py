@@ -103,6 +103,7 @@ class Arena:
         self.git = Git(self.folder, config=self._instead())
         scratch = root / "scratch"
         scratch.mkdir()
+        self.sessions.path.mkdir()
         env = {
             "TMP_DIR": str(scratch),
             "STORAGE_URL": self.sessions.url,

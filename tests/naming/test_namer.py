@@ -227,7 +227,8 @@ def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 
 async def name():
-    namer, key = Namer(from_env({"ANTHROPIC_BASE_URL": sys.argv[1]})), ModelCredentials("sk-ant-api03-0123")
+    settings = from_env({"ANTHROPIC_BASE_URL": sys.argv[1], "NAMING_TIMEOUT": "60"})
+    namer, key = Namer(settings), ModelCredentials("sk-ant-api03-0123")
     assert (await namer.name_session("Add it", key)).fallback is None
     before = peak()
     named = await namer.name_session("Add it", key)
