@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 
 import httpx
@@ -47,65 +48,54 @@ class StorageWorkerStore:
     """Keeps sessions in the storage worker at `url`; `timeout` is in seconds without a byte."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        self._client = httpx.Client(
-            base_url=f"{url}/api/storage-worker/sessions",
-            headers={"Accept-Encoding": "identity"},
-            timeout=timeout,
-            # A connection kept since the download may be dead by the time of the upload.
-            limits=httpx.Limits(max_keepalive_connections=0),
-            verify=_load_trust(url),
-            # The storage is internal: a proxy towards the outside has no business with it.
-            trust_env=False,
-        )
+        self._url, self._timeout = f"{url}/api/storage-worker/sessions", timeout
+        self._trust = _load_trust(url)
 
     @contextmanager
     def download(self, session_id: str) -> Iterator[Download | None]:
         """Open a session's archive, or None where there is none; raise StorageUnavailable."""
-        # Asked before the archive is, so that a save in between shows as a change later on.
-        metadata = self._read_metadata(session_id)
-        with closing(self._get(f"{session_id}/download")) as response:
-            if response.status_code == httpx.codes.NOT_FOUND:
-                yield None
-                return
-            etag = response.headers.get("ETag")
-            size = response.headers.get("Content-Length")
-            yield Download(
-                version=f"{_ETAG}{etag}" if etag else _make_version(metadata),
-                size=int(size) if size else None,
-                chunks=_read_body(response),
-                modified=_parse_moment(metadata.last_modified) if metadata else None,
-            )
+        with self._connection() as client:
+            path, metadata = f"{session_id}/download", None
+            response = _get(client, path)
+            if response.status_code == httpx.codes.OK and "ETag" not in response.headers:
+                response.close()
+                # Asked before the archive is, so that a save in between shows as a change later on.
+                metadata = _read_metadata(client, session_id)
+                response = _get(client, path)
+            with closing(response):
+                yield _describe(response, metadata)
 
     def upload(self, session_id: str, chunks: Iterator[bytes], version: str | None) -> str | None:
         """Replace the archive whole if it still is `version`; raise SessionChanged or StorageUnavailable."""
         first, is_whole = read_ahead(chunks)
-        self._check(session_id, version)
-        # The check cuts the request before its end, and the storage worker drops what it has.
-        rest = follow_up(first, chunks, partial(self._check, session_id, version))
-        content = b"".join(first) if is_whole else rest
-        headers = {"Content-Type": "application/gzip", **_make_condition(version)}
-        with (
-            _translate_errors(),
-            self._client.stream("POST", f"{session_id}/upload", content=content, headers=headers) as response,
-            suppress(BodyRefused),  # the status is all that counts
-        ):
-            _read_answer(response)
+        with self._connection() as client:
+            _check(client, session_id, version)
+            # The check cuts the request before its end, and the storage worker drops what it has.
+            rest = follow_up(first, chunks, partial(_check, client, session_id, version))
+            content = b"".join(first) if is_whole else rest
+            headers = {"Content-Type": "application/gzip", **_make_condition(version)}
+            with (
+                _translate_errors(),
+                client.stream("POST", f"{session_id}/upload", content=content, headers=headers) as response,
+                suppress(BodyRefused),  # the status is all that counts
+            ):
+                _read_answer(response)
         if response.status_code == httpx.codes.PRECONDITION_FAILED:
             raise SessionChanged(session_id)
         if not response.is_success:
             raise _explain_status(response)
+
         etag = response.headers.get("ETag")
         return f"{_ETAG}{etag}" if etag else None
 
     def entries(self) -> Iterator[Entry]:
         """Yield all sessions; raise NotOffered where the storage worker has no list of them."""
-        request = self._client.build_request("GET", str(self._client.base_url).rstrip("/"))
-        with _translate_errors():
-            response = self._send(request)
-        with closing(response):
-            if response.status_code not in {httpx.codes.OK, *_NO_METHOD}:
-                raise _explain_status(response)
-            listed = _decode_list(response)
+        with self._connection() as client, _translate_errors():
+            request = client.build_request("GET", self._url)
+            with closing(_send(client, request)) as response:
+                if response.status_code not in {httpx.codes.OK, *_NO_METHOD}:
+                    raise _explain_status(response)
+                listed = _decode_list(response)
         if listed is None:
             raise NotOffered("The storage worker has no list of its sessions: ask for one by its id")
         for session in listed.sessions:
@@ -118,50 +108,87 @@ class StorageWorkerStore:
 
     def delete(self, session_id: str) -> bool:
         """Delete a session, and return whether there was one; raise NotOffered, StorageUnavailable."""
-        if self._read_metadata(session_id) is None:
-            return False
-        with _translate_errors():
-            response = self._client.delete(session_id)
+        with self._connection() as client:
+            if _read_metadata(client, session_id) is None:
+                return False
+            with _translate_errors():
+                response = client.delete(session_id)
         if response.status_code in _NO_METHOD:
             raise NotOffered("The storage worker does not delete sessions")
         if not response.is_success:
             raise _explain_status(response)
         return True
 
-    def _check(self, session_id: str, version: str | None) -> None:
-        if version is not None and version.startswith(_ETAG):
-            return  # If-Match is heeded where ETags are
-        if _make_version(self._read_metadata(session_id)) != (version or _make_version(None)):
-            raise SessionChanged(session_id)
+    def _connection(self) -> httpx.Client:
+        """Return a client for requests that follow at once: kept for longer, a connection may be dead."""
+        return httpx.Client(
+            base_url=self._url,
+            headers={"Accept-Encoding": "identity"},
+            timeout=self._timeout,
+            verify=self._trust,
+            # The storage is internal: a proxy towards the outside has no business with it.
+            trust_env=False,
+        )
 
-    def _read_metadata(self, session_id: str) -> _Metadata | None:
-        with closing(self._get(session_id)) as response:
-            if response.status_code == httpx.codes.NOT_FOUND:
-                return None
-            try:
-                return msgspec.json.decode(_read_answer(response), type=_Metadata)
-            except (BodyRefused, msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise StorageUnavailable(
-                    f"The session storage sent no session's description: {error}"
-                ) from None
 
-    def _get(self, path: str) -> httpx.Response:
-        with _translate_errors():
-            response = self._send(self._client.build_request("GET", path))
-        if response.status_code not in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
+def _check(client: httpx.Client, session_id: str, version: str | None) -> None:
+    if version is not None and version.startswith(_ETAG):
+        return  # If-Match is heeded where ETags are
+    if _make_version(_read_metadata(client, session_id)) != (version or _make_version(None)):
+        raise SessionChanged(session_id)
+
+
+def _describe(response: httpx.Response, metadata: _Metadata | None) -> Download | None:
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return None
+    etag = response.headers.get("ETag")
+    size = response.headers.get("Content-Length")
+    return Download(
+        version=f"{_ETAG}{etag}" if etag else _make_version(metadata),
+        size=int(size) if size else None,
+        chunks=_read_body(response),
+        modified=_modified(response, metadata),
+    )
+
+
+def _modified(response: httpx.Response, metadata: _Metadata | None) -> datetime | None:
+    if metadata is not None:
+        return _parse_moment(metadata.last_modified)
+    with suppress(ValueError):
+        return parsedate_to_datetime(response.headers.get("Last-Modified", ""))
+    return None
+
+
+def _read_metadata(client: httpx.Client, session_id: str) -> _Metadata | None:
+    with closing(_get(client, session_id)) as response:
+        if response.status_code == httpx.codes.NOT_FOUND:
+            with suppress(BodyRefused, StorageUnavailable):
+                _read_answer(response)  # then the next request can have the connection
+            return None
+        try:
+            return msgspec.json.decode(_read_answer(response), type=_Metadata)
+        except (BodyRefused, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StorageUnavailable(f"The session storage sent no session's description: {error}") from None
+
+
+def _get(client: httpx.Client, path: str) -> httpx.Response:
+    with _translate_errors():
+        response = _send(client, client.build_request("GET", path))
+    if response.status_code not in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
+        response.close()
+        raise _explain_status(response)
+    return response
+
+
+def _send(client: httpx.Client, request: httpx.Request) -> httpx.Response:
+    for failures in range(1, _BACKOFF.tries):
+        with suppress(httpx.NetworkError, httpx.RemoteProtocolError):
+            response = client.send(request, stream=True)
+            if not response.is_server_error:
+                return response
             response.close()
-            raise _explain_status(response)
-        return response
-
-    def _send(self, request: httpx.Request) -> httpx.Response:
-        for failures in range(1, _BACKOFF.tries):
-            with suppress(httpx.NetworkError, httpx.RemoteProtocolError):
-                response = self._client.send(request, stream=True)
-                if not response.is_server_error:
-                    return response
-                response.close()
-            time.sleep(_BACKOFF.pause(failures, jitter()))
-        return self._client.send(request, stream=True)
+        time.sleep(_BACKOFF.pause(failures, jitter()))
+    return client.send(request, stream=True)
 
 
 def _make_version(metadata: _Metadata | None) -> str:

@@ -71,6 +71,15 @@ def test_an_upload_carries_the_etag_of_the_download(worker: StorageWorker) -> No
     assert upload.headers["content-type"] == "application/gzip"
 
 
+def test_where_there_are_etags_nothing_else_is_asked(worker: StorageWorker) -> None:
+    """A session comes by one request and goes by one."""
+    store = store_of(worker)
+
+    store.upload("session-1", chunks(OLD), version(store))
+
+    assert [request.line.rpartition("/")[2] for request in worker.requests] == ["download", "upload"]
+
+
 def test_a_first_upload_is_for_a_session_that_does_not_exist(worker: StorageWorker) -> None:
     """If-None-Match says so too, should another worker be as quick."""
     store_of(worker).upload("session-2", chunks(OLD), None)
@@ -93,6 +102,7 @@ def test_a_small_archive_announces_its_length_and_a_large_one_is_streamed(
 def test_a_save_between_description_and_download_is_noticed(plain_worker: StorageWorker) -> None:
     """Without ETags the version is never newer than the archive that came with it."""
     store = store_of(plain_worker)
+    plain_worker.faults.add(Answer(200, b"\x1f\x8b"), DOWNLOAD)  # of which no ETag is all that is read
     plain_worker.faults.add(
         Meanwhile(lambda: plain_worker.save("session-1", archive(SMALL, seed=2)), Moment.REQUEST), DOWNLOAD
     )
@@ -192,7 +202,7 @@ def test_a_download_that_stops_in_the_middle_is_no_archive(worker: StorageWorker
 def test_a_gzip_called_a_content_encoding_stays_a_gzip(worker: StorageWorker) -> None:
     """The archive is what is stored, not what is inside it."""
     stored = gzip.compress(OLD)
-    worker.faults.add(Answer(200, stored, {"Content-Encoding": "gzip"}), DOWNLOAD)
+    worker.faults.add(Answer(200, stored, {"Content-Encoding": "gzip", "ETag": '"1"'}), DOWNLOAD)
 
     loaded = load(store_of(worker))
 
@@ -203,12 +213,13 @@ def test_a_gzip_called_a_content_encoding_stays_a_gzip(worker: StorageWorker) ->
 @pytest.mark.parametrize(
     "garbage", [b"<html>", b"[]", b'{"size":"big"}', b'{"lastModified":"\xff","size":1}']
 )
-def test_a_description_that_is_none_is_an_error(worker: StorageWorker, garbage: bytes) -> None:
+def test_a_description_that_is_none_is_an_error(plain_worker: StorageWorker, garbage: bytes) -> None:
     """Garbage is never taken for a version."""
-    worker.faults.add(Answer(200, garbage), METADATA)
+    plain_worker.faults.add(Answer(200, b""), DOWNLOAD)
+    plain_worker.faults.add(Answer(200, garbage), METADATA)
 
     with pytest.raises(StorageUnavailable, match="description"):
-        load(store_of(worker))
+        load(store_of(plain_worker))
 
 
 @pytest.mark.parametrize("answer", [*ENDLESS.values(), *ENCODED.values()], ids=[*ENDLESS, *ENCODED])

@@ -7,6 +7,8 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 from tests.support.faults import Answer, Fault, Flood, Moment, Redirect, boundary
 from tests.support.http import Handler
@@ -46,8 +48,13 @@ class Saved:
     @property
     def description(self) -> bytes:
         """What `GET /api/storage-worker/sessions/{id}` answers."""
-        moment = f"2026-01-31T09:00:00.{self.number:03d}Z"
+        moment = self.moment.isoformat().replace("+00:00", "Z")
         return json.dumps({"lastModified": moment, "size": len(self.archive), "tier": "hot"}).encode()
+
+    @property
+    def moment(self) -> datetime:
+        """When it was saved: a second after the save before it."""
+        return datetime(2026, 1, 31, 9, tzinfo=UTC) + timedelta(seconds=self.number)
 
 
 class StorageWorker(StandIn):
@@ -164,6 +171,7 @@ class _StorageHandler(Handler):
         self.send_header("Content-Length", str(len(saved.archive)))
         if self.worker.etags:
             self.send_header("ETag", saved.etag)
+            self.send_header("Last-Modified", format_datetime(saved.moment, usegmt=True))
         self.end_headers()
         after = boundary(fault, Moment.ANSWER)
         self.wfile.write(saved.archive[:after])
