@@ -91,7 +91,7 @@ def _widen(text: bytes) -> bytes:
 
 def _forms(secret: Secret) -> Iterator[bytes]:
     """Yield how a secret may stand in a file: as it is sent, in hexadecimal, or within any text in base64."""
-    value, plain = secret.reveal().encode(), forms(secret)
+    value, plain = secret.reveal().encode(), forms(secret.reveal())
     yield from (form.encode() for form in plain)
     if not plain:  # it is too short to be told from other words
         return

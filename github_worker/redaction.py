@@ -26,10 +26,12 @@ class Secret:
     has its one job what came with the request, the tokens inside of credentials too.
     """
 
-    __slots__ = ("__weakref__", "_value")
+    __slots__ = ("__weakref__", "_forms", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        # What is masked; made once, as every event and line of the log is searched for it.
+        self._forms = forms(value) | {line for line in value.splitlines() if len(line) >= _SHORTEST}
         _secrets[id(self)] = self
 
     def reveal(self) -> str:
@@ -112,9 +114,8 @@ def unhide(folder: Path) -> None:
     _hidden.difference_update([path for path in list(_hidden) if Path(path).is_relative_to(folder)])
 
 
-def forms(secret: Secret) -> set[str]:
+def forms(value: str) -> set[str]:
     """Return how a secret may stand in a text: as it is, URL-quoted, or in base64 as HTTP Basic has it."""
-    value = secret.reveal()
     if len(value) < _SHORTEST:
         return set()
     texts = (value, *(f"{username}:{value}" for username in USERNAMES))
@@ -131,6 +132,5 @@ def _collect_forms() -> set[str]:
     found: set[str] = set()
     # `valuerefs` copies at once, where iterating fails when another thread makes a secret meanwhile.
     for secret in filter(None, [reference() for reference in _secrets.valuerefs()]):
-        lines = secret.reveal().splitlines()
-        found |= forms(secret) | {line for line in lines if len(line) >= _SHORTEST}
+        found |= secret._forms
     return found
