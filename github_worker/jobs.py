@@ -19,6 +19,7 @@ from github_worker.progress import Report
 logger = logging.getLogger(__name__)
 
 _SLACK = 5.0  # seconds that the loop of an idle worker may be late
+_MOMENT = 0.002  # seconds, in which a job's first event goes out
 
 Run = Callable[[Request, Report], Coroutine[Any, Any, Result]]
 Cleanup = Callable[[], Awaitable[None]]
@@ -179,7 +180,7 @@ class Gate:
                 return
             self._began = True
             work = asyncio.create_task(self._run(job.request, job.report))
-            await asyncio.sleep(0)  # the job's first event goes out before this
+            await asyncio.sleep(_MOMENT)  # the client waits, and the log does not
             logger.info("job admitted", extra={"fields": _identity(job.request)})
             await asyncio.wait({work}, timeout=self._job_timeout)
             job.report.event(_outcome(job, work))
