@@ -51,8 +51,10 @@ class Scratch:
 
     def sweep(self) -> None:
         """Remove what `open` has moved into it, which may take long."""
-        for folder in self.open().glob(f"{_PREFIX}*"):
-            _remove(folder)
+        own = self.open()
+        for name in os.listdir(own):  # a pattern would be compiled first, for each job anew
+            if name.startswith(_PREFIX):
+                _remove(own / name)
 
     def _create(self) -> Path:
         # Locked before it has the name that others look for.

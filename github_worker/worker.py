@@ -205,6 +205,8 @@ def warm_up(settings: Settings) -> None:
     for name in (*_MODULES, f"github_worker.storage.{store}"):
         importlib.import_module(name)
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # OpenSSL prepares its algorithms once: 2 ms that a child saves
+    if settings.storage_worker_url:  # and reads the authorities once: ten times as long
+        importlib.import_module(f"github_worker.storage.{store}").load_trust(settings.storage_worker_url)
     importlib.import_module("github_worker.web.openapi").description()
     asyncio.run(importlib.import_module("github_worker.web.stream").rehearse())
     sys.setswitchinterval(_SWITCH_INTERVAL)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import cache, partial
 
 import httpx
 import msgspec
@@ -49,7 +49,7 @@ class StorageWorkerStore:
 
     def __init__(self, url: str, timeout: float) -> None:
         self._url, self._timeout = f"{url}/api/storage-worker/sessions", timeout
-        self._trust = _load_trust(url)
+        self._trust = load_trust(url)
 
     @contextmanager
     def download(self, session_id: str) -> Iterator[Download | None]:
@@ -211,7 +211,8 @@ def _make_condition(version: str | None) -> dict[str, str]:
     return {"If-Match": version.removeprefix(_ETAG)} if version.startswith(_ETAG) else {}
 
 
-def _load_trust(url: str) -> ssl.SSLContext:
+@cache
+def load_trust(url: str) -> ssl.SSLContext:
     """Load whom TLS trusts: with plain HTTP nobody, as reading the list would cost a tenth of a start."""
     if httpx.URL(url).scheme == "https":
         return ssl.create_default_context()
