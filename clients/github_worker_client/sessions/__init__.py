@@ -7,7 +7,7 @@ in `github_worker_client.sessions.sync`.
 from importlib.util import find_spec
 
 if missing := [name for name in ("obstore", "isal") if find_spec(name) is None]:
-    raise ImportError(
+    raise ModuleNotFoundError(
         f"github_worker_client.sessions needs {' and '.join(missing)}: pip install 'github-worker[sessions]'",
         name=missing[0],
     )
