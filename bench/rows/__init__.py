@@ -8,6 +8,7 @@ from bench.lab import Lab
 from bench.measure import Result, Skipped
 from bench.rows.archives import archives
 from bench.rows.cage import cage
+from bench.rows.checkout import checkout
 from bench.rows.crowd import crowd
 from bench.rows.health import health
 from bench.rows.jobs import branch, clone, commit
@@ -21,6 +22,7 @@ ROWS: Mapping[str, Callable[[Lab], Iterator[Result | Skipped]]] = {
     "commit": commit,
     "branch": branch,
     "archives": archives,
+    "checkout": checkout,
     "cage": cage,
     "health": health,
     "model": model,
