@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
+import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -224,10 +224,9 @@ def test_sockets_and_pipes_are_left_out_and_told(tmp_path: Path) -> None:
     """A server that an agent left running keeps nobody from saving, and no pipe is waited for."""
     session = whole(tmp_path / "session", archive(("a", b"")))
     os.mkfifo(session.folder / "pipe")
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(os.path.relpath(session.folder / "socket"))
-        packer = session.packer()
-        data = b"".join(packer.pack(as_one=True))
+    os.mknod(session.folder / "socket", stat.S_IFSOCK | 0o600)
+    packer = session.packer()
+    data = b"".join(packer.pack(as_one=True))
     assert list(listing(data)) == ["a"]
     assert packer.snapshot.left_out == (b"pipe", b"socket")
 
