@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 from types import ModuleType
 
-from github_worker.cli import completion, run, sessions
+from github_worker.cli import check, completion, run, sessions
 from github_worker.cli.command import Subparsers
 
-COMMANDS: tuple[ModuleType, ...] = (run, sessions)
+COMMANDS: tuple[ModuleType, ...] = (run, sessions, check)
 
 
 def add_commands(commands: Subparsers, root: argparse.ArgumentParser) -> None:

@@ -32,21 +32,37 @@ _NOT_ITS = (
 
 
 class LocalWorker(Struct, frozen=True):
-    """A worker that listens at `url` for whoever has `token`; `warning` is what it says of its settings."""
+    """A worker that listens at `url` for whoever has `token`; the rest is what it says of itself."""
 
     url: str
     token: Secret
-    warning: str | None
     pid: int
+    sandbox: str
+    warning: str | None
 
 
 @asynccontextmanager
 async def start_worker(env: Mapping[str, str]) -> AsyncIterator[LocalWorker]:
-    """Start a worker with these settings; raise CommandFailed with what it says if it does not start.
+    """Start a worker for one job; raise CommandFailed with what it says if it does not start.
 
-    It is left alone where the job goes on without its caller: it finishes that, and ends. An idle one ends
-    at once.
+    It is left alone where the job goes on without its caller: it finishes that, and ends.
     """
+    async with _run(env) as (worker, process):
+        yield worker
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(process.wait, _END)
+
+
+async def try_worker(env: Mapping[str, str]) -> LocalWorker:
+    """Start a worker and end it; raise CommandFailed with what it says if it does not start."""
+    async with _run(env) as (worker, process):
+        process.terminate()
+        await asyncio.to_thread(process.wait, _END)
+        return worker
+
+
+@asynccontextmanager
+async def _run(env: Mapping[str, str]) -> AsyncIterator[tuple[LocalWorker, subprocess.Popen[bytes]]]:
     if importlib.util.find_spec("pygit2") is None:
         raise CommandFailed(
             "to start a worker here takes pip install 'github-worker[server]'; or name one with --url"
@@ -55,11 +71,9 @@ async def start_worker(env: Mapping[str, str]) -> AsyncIterator[LocalWorker]:
     with tempfile.TemporaryFile() as log:
         process = _start(_choose_settings(env, token), log)
         try:
-            yield await _wait_until_open(process, log, token)
-            with suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(process.wait, _END)
+            yield await _wait_until_open(process, log, token), process
         finally:
-            process.terminate()
+            process.terminate()  # an idle one ends at once, another one after its job
             process.poll()
 
 
@@ -91,7 +105,9 @@ async def _wait_until_open(process: subprocess.Popen[bytes], log: IO[bytes], tok
         lines = list(_read(log))
         for line in lines:
             if line.get("message") == "listening":
-                return LocalWorker(line["address"], token, line.get("warning"), process.pid)
+                return LocalWorker(
+                    line["address"], token, process.pid, line.get("sandbox") or "", line.get("warning")
+                )
         if has_ended:
             said = "; ".join(clean(line["message"]) for line in lines if line.get("message"))
             raise CommandFailed(f"the worker does not start: {said or f'status {process.returncode}'}")
