@@ -56,6 +56,9 @@ def _execute(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         return error.status if isinstance(error, CommandFailed) else 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read has enough, and Python would flush once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return status
 
 

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import sys
 import tempfile
+import textwrap
 from collections.abc import AsyncIterator, Awaitable, Mapping
 
 from msgspec import structs
@@ -25,6 +26,7 @@ from github_worker_client import GitHubWorker, GitHubWorkerError
 
 _PATIENCE = 10.0  # seconds for each answer from elsewhere
 _COLOURS = {"ok": "32", "note": "33", "failed": "31"}
+_INDENT, _LEAST = 23, 40  # columns: before a text, and of it
 _REQUEST = "Add a dark mode toggle"
 
 
@@ -35,15 +37,22 @@ def check_all(call: Call) -> int:
 
 async def _tell_all(call: Call) -> int:
     status = DONE
-    is_coloured = sys.stdout.isatty() and not call.env.get("NO_COLOR")
     async for part, verdict in _find_all(call):
-        mark = f"{verdict.mark:6}"
-        if is_coloured:
-            mark = f"\033[{_COLOURS[verdict.mark]}m{mark}\033[0m"
-        print(f"{mark}  {part:13}  {clean(verdict.text)}", flush=True)  # noqa: T201 (the command line)
+        print(_draw_line(call, part, verdict), flush=True)  # noqa: T201 (this is the command line)
         if verdict.mark == "failed":
             status = FAILED
     return status
+
+
+def _draw_line(call: Call, part: str, verdict: Verdict) -> str:
+    """Write a verdict: in a terminal in colours, and indented where it is longer than a line."""
+    mark, text = f"{verdict.mark:6}", clean(verdict.text)
+    if sys.stdout.isatty():
+        width = max(shutil.get_terminal_size().columns - _INDENT, _LEAST)
+        text = f"\n{' ' * _INDENT}".join(textwrap.wrap(text, width))
+        if not call.env.get("NO_COLOR"):
+            mark = f"\033[{_COLOURS[verdict.mark]}m{mark}\033[0m"
+    return f"{mark}  {part:13}  {text}"
 
 
 async def _find_all(call: Call) -> AsyncIterator[tuple[str, Verdict]]:

@@ -11,15 +11,23 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 from msgspec import Struct
 
+import github_worker
 from github_worker.cli.command import CommandFailed
 from github_worker.cli.text import clean
 from github_worker.redaction import Secret
 
+_PROGRAM = """
+import sys
+sys.path.append(sys.argv.pop(1))
+from github_worker.__main__ import main
+sys.exit(main())
+"""
 _PAUSE = 0.01  # seconds between looks at the log
 _PATIENCE = 30.0  # seconds until it listens
 _MOST = 1024 * 1024  # bytes of the log that are looked at
@@ -79,8 +87,8 @@ async def _run(env: Mapping[str, str]) -> AsyncIterator[tuple[LocalWorker, subpr
 
 def _start(settings: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        # Not from the folder that the caller is in, which may be a stranger's repository.
-        [sys.executable, "-P", "-m", "github_worker", "serve"],
+        # Nothing is imported from the folder that one is in, which may be a stranger's repository.
+        [sys.executable, "-P", "-c", _PROGRAM, str(Path(github_worker.__file__).parents[1]), "serve"],
         env=settings,
         stdin=subprocess.DEVNULL,
         stdout=log,

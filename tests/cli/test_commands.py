@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import hide_package, run
+from tests.cli.command import hide_package, run, start
 from tests.support.worker import Worker
 
 SHELLS = ("bash", "zsh", "fish")
@@ -42,6 +42,16 @@ def test_serve_imports_no_other_command(tmp_path: Path) -> None:
         log = worker.log.read_text()
     assert "github_worker.settings" in log
     assert "github_worker.cli" not in log
+
+
+def test_a_reader_may_have_enough() -> None:
+    """A pipe that is closed at its other end is no traceback."""
+    with start("check", JOB_TIMEOUT="soon") as ended:
+        assert ended.stdout is not None
+        ended.stdout.close()
+        assert ended.stderr is not None
+        assert ended.stderr.read() == ""
+    assert ended.returncode == 1
 
 
 def test_an_extra_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import os
 import select
 import shlex
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -253,8 +255,9 @@ def test_a_folder_of_a_strangers_is_not_imported_from(
     """The worker that is started has the tokens: no module beside a stranger's code is taken for ours."""
     (tmp_path / "uvicorn.py").write_text("raise SystemExit('imported')")
     monkeypatch.chdir(tmp_path)
-    ended = run("run", "commit-and-push", "--session", "none", **(env | {"PYTHONSAFEPATH": "1"}))
-    assert "session_not_found" in ended.stdout
+    command = [f"{sys.prefix}/bin/github-worker", "run", "commit-and-push", "--session", "none"]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert "session_not_found" in ended.stdout, ended.stderr
 
 
 def test_a_terminal_shows_the_stages_and_the_result(env: dict[str, str], origin: Repository) -> None:
