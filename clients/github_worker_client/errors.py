@@ -1,16 +1,16 @@
 """The errors that a call can raise, as one tree.
 
-GitHubWorkerError
-├── JobFailed           the stream ended with `error`: the outcome is known
-│   └── PullRequestExists  NoCommits  PullRequestNotMergeable  MergeConflict  PullRequestTimeout
-├── Refused             the request was turned down before a job started
-│   └── InvalidRequest  Unauthorized  NotFound  PayloadTooLarge
-├── NoWorker            no replica took the job for as long as `busy_timeout`
-│   ├── WorkerBusy          the last one asked had a job
-│   └── WorkerUnavailable   the last one asked did not answer, or was shutting down
-├── StreamBroken        the stream was lost and asking again did not bring it back: the outcome is unknown
-├── UnexpectedAnswer    what answered is no GitHub Worker, or one of another version
-└── NotCommitted        an AutoCommit was flushed or closed, and some sessions could not be committed
+    GitHubWorkerError
+    ├── JobFailed           the stream ended with `error`: the outcome is known
+    │   └── PullRequestExists  NoCommits  PullRequestNotMergeable  MergeConflict  PullRequestTimeout
+    ├── Refused             the request was turned down before a job started
+    │   └── InvalidRequest  Unauthorized  NotFound  PayloadTooLarge
+    ├── NoWorker            no replica took the job for as long as `busy_timeout`
+    │   ├── WorkerBusy          the last one asked had a job
+    │   └── WorkerUnavailable   the last one asked did not answer, or was shutting down
+    ├── StreamBroken        the stream was lost and asking again did not bring it back: the outcome is unknown
+    ├── UnexpectedAnswer    what answered is no GitHub Worker, or one of another version
+    └── NotCommitted        an AutoCommit was flushed or closed, and some sessions could not be committed
 
 A message never holds a secret: each goes through `scrub`.
 """
