@@ -91,7 +91,9 @@ def _summary(methods: Mapping[str, Json]) -> Iterator[str]:
     for path, method in methods.items():
         verb = "POST" if "requestBody" in method else "GET"
         anchor = f"{verb} {path}".lower().translate(str.maketrans(" ", "-", "/."))
-        yield f"| [`{verb} {path}`](#{anchor}) | {_one_line(method['summary'])} |\n"
+        # Sites and forges do not agree on the anchor of `GET /`.
+        shown = f"`{verb} {path}`" if path == "/" else f"[`{verb} {path}`](#{anchor})"
+        yield f"| {shown} | {_one_line(method['summary'])} |\n"
 
 
 def _post(path: str, method: Json, schemas: Json) -> str:
@@ -121,8 +123,8 @@ def _example(schema: Json) -> str:
 
 
 def _get(path: str, method: Json, schemas: Json) -> str:
-    schema = method["responses"]["200"]["content"]["application/json"]["schema"]
-    table = _fields(schemas[_name(schema)], schemas) if "$ref" in schema else ""
+    answer = method["responses"]["200"]["content"].get("application/json", {"schema": {}})
+    table = _fields(schemas[_name(answer["schema"])], schemas) if "$ref" in answer["schema"] else ""
     return f"\n## GET {path}\n\n{method['summary']}\n{table}"
 
 
