@@ -1,14 +1,16 @@
 """What can go wrong with a session's files, as one tree.
 
-SessionError
-├── SessionNotFound     there is none of this id
-├── SessionConflict     another writer saved it meanwhile
-├── SessionCorrupt      its archive cannot be read
-├── SessionTooLarge     it is over the limits, or there is no room for it
-├── NoRepository        it holds none, or its metadata names one that is not there
-├── FilesUnsettled      its files keep changing while they are saved, or one cannot be read
-├── StoreUnavailable    the store does not answer, or refuses
-└── NotOffered          the store does not list or delete sessions
+    SessionError
+    ├── SessionNotFound     there is none of this id
+    ├── SessionConflict     another writer saved it meanwhile
+    ├── SessionCorrupt      its archive cannot be read
+    ├── SessionTooLarge     it is over the limits, or there is no room for it
+    ├── NoRepository        it holds none, or its metadata names one that is not there
+    ├── FilesUnsettled      its files keep changing while they are saved, or one cannot be read
+    ├── StoreUnavailable    the store does not answer, or refuses
+    └── NotOffered          the store does not list or delete sessions
+
+All of them are a GitHubWorkerError.
 """
 
 from __future__ import annotations
