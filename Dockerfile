@@ -1,4 +1,6 @@
 # For closed networks, a base of one's own: --build-arg BASE=registry.example.com/python:3.13-slim
+# Renewed by the tag that is to be, and the digest that this prints of it:
+#   docker buildx imagetools inspect python:3.13-slim --format '{{.Manifest.Digest}}'
 ARG BASE=python:3.13.14-slim@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6
 
 # The interpreter and the packages of the lock file, compiled; no compiler, no git, no root.
@@ -22,6 +24,8 @@ RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/li
 
 FROM ${BASE}
 
+# Given by scripts/release: useradd writes down the day, and an image is the same on every one.
+ARG SOURCE_DATE_EPOCH
 # Swarm cannot set no-new-privileges, so nothing in the image may raise them.
 RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     && useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin worker \
@@ -30,6 +34,7 @@ RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 
+ARG BASE
 ARG BUILD_COMMIT_SHA=unknown
 ARG BUILD_TIMESTAMP=unknown
 ARG BUILD_IMAGE_TAG=unknown
@@ -41,6 +46,14 @@ ENV PATH=/opt/venv/bin:$PATH \
     BUILD_COMMIT_SHA=$BUILD_COMMIT_SHA \
     BUILD_TIMESTAMP=$BUILD_TIMESTAMP \
     BUILD_IMAGE_TAG=$BUILD_IMAGE_TAG
+
+LABEL org.opencontainers.image.title="GitHub Worker" \
+    org.opencontainers.image.description="Does the git work of AI coding sessions, each job in a process of its own" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version=$BUILD_IMAGE_TAG \
+    org.opencontainers.image.revision=$BUILD_COMMIT_SHA \
+    org.opencontainers.image.created=$BUILD_TIMESTAMP \
+    org.opencontainers.image.base.name=$BASE
 
 WORKDIR /app
 USER worker
