@@ -16,6 +16,7 @@ RUN --mount=type=secret,id=ca \
     python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --disable-pip-version-check --no-cache-dir \
         --require-hashes --only-binary :all: --no-compile --requirement requirements.lock
+COPY LICENSE .
 COPY github_worker github_worker
 # Nothing changes a file of the image, so Python need not look whether its bytecode is stale.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib github_worker \
