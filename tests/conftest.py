@@ -67,6 +67,7 @@ def worker_env(
         "STORAGE_URL": sessions.url,
         "GIT_ALLOWED_HOSTS": git_server.origin,
         "ANTHROPIC_BASE_URL": model.origin,
+        "NAMING_TIMEOUT": "60",  # on a busy machine too
     }
 
 

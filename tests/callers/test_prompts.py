@@ -25,7 +25,7 @@ _HALF = b"\\ud83d\\ude00"
 @pytest.fixture
 def worker_env(worker_env: dict[str, str]) -> dict[str, str]:
     """Return an environment with a model in it."""
-    return worker_env | {"ANTHROPIC_API_KEY": "sk-ant-0123456789", "NAMING_TIMEOUT": "60"}
+    return worker_env | {"ANTHROPIC_API_KEY": "sk-ant-0123456789"}
 
 
 def body(text: bytes) -> bytearray:
