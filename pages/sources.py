@@ -19,7 +19,7 @@ from github_worker.web.openapi import description
 from pages import api
 
 ROOT = Path(__file__).parents[1]
-_AT_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+AT_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 _NAME = re.compile(r"(?<!\[)`(?:docs/)?((?:[a-z]+|CHANGELOG|CONTRIBUTING|SECURITY)\.md)`")
 _LINK = re.compile(r"\]\((?:docs/|\.\./)")
 _TESTS = re.compile(r"\| ((?:`[\w/]+\.py::\w+`(?:, )?)+) \|$", re.MULTILINE)
@@ -33,7 +33,7 @@ def write(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "docs", folder)
     (folder / "api.md").write_text(api.current())
-    for name in _AT_THE_ROOT:
+    for name in AT_THE_ROOT:
         shutil.copy(ROOT / name, folder)
     pages = {path.name: path.read_text() for path in folder.glob("*.md")}
     for name, text in pages.items():

@@ -16,7 +16,7 @@ from github_worker.contract import REQUESTS, Stage
 from github_worker.errors import Refusal
 from github_worker.settings import from_env
 from github_worker.web.openapi import description
-from pages import api
+from pages import api, sources
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -138,3 +138,9 @@ def test_a_link_leads_to_a_file(document: Path) -> None:
         path = document.parent / target if target else document
         assert path.is_file(), target
         assert not anchor or anchor in anchors(path), anchor
+
+
+def test_every_page_is_in_the_sites_navigation() -> None:
+    """Those of docs/ and those of the root that the site has too; a page that is in no menu is not found."""
+    shown = set(re.findall(r"^ +- [^:]+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert shown == {path.name for path in (ROOT / "docs").glob("*.md")} | set(sources.AT_THE_ROOT)
