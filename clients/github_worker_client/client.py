@@ -93,7 +93,7 @@ class GitHubWorker:
     ) -> None:
         """Make a client; it connects when it is asked for something.
 
-        - `base_url`: the service's address, such as `http://github-worker:5003`.
+        - `base_url`: the service's address, such as `http://localhost:5002`.
         - `token`: its `GITHUB_WORKER_TOKEN`, if it has one.
         - `busy_timeout`: the seconds in which a replica that is busy, restarting or gone is left for another,
           on a new connection.
