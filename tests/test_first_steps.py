@@ -1,4 +1,4 @@
-"""What the README and the quickstart tell a newcomer to type, typed."""
+"""What the pages tell a newcomer to type, typed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ from tests.support.repositories import GIT_ENV
 from tests.support.worker import ReservedPort
 
 ROOT = Path(__file__).parents[1]
+# How many branches a page makes, and on how many of them a commit.
+PAGES = [("README.md", 2, 1), ("docs/http.md", 1, 0), ("docs/client.md", 0, 0)]
 INSTALLATION = "git clone"  # takes the network
 # What no page says, as its reader waits without being told.
 WAIT = "until curl --silent --output /dev/null http://localhost:5002/health; do sleep 0.05; done"
+# What a page takes for done that does not say how to serve.
+SERVED = """export GITHUB_TOKEN=github_pat_… GITHUB_WORKER_TOKEN=worker-token-0123456789
+github-worker serve --workers 1
+"""
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -32,7 +38,8 @@ def blocks(page: str) -> list[tuple[str, str]]:
 def script(page: str, said: Mapping[str, str]) -> str:
     """Make one script of a page's blocks, in their order; what it serves is in the background meanwhile."""
     lines = ["set -e", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
-    for language, text in blocks(page):
+    serves = any("github-worker serve" in text for _, text in blocks(page))
+    for language, text in blocks(page) if serves else [("sh", SERVED), *blocks(page)]:
         if language == "python":
             lines += ["python - <<'END'", text + "END"]
         elif INSTALLATION not in text:
@@ -75,7 +82,7 @@ def follow(page: str, server: GitServer, home: Path) -> subprocess.CompletedProc
         port.close()
 
 
-@pytest.mark.parametrize(("page", "branches", "commits"), [("README.md", 2, 1)])
+@pytest.mark.parametrize(("page", "branches", "commits"), PAGES)
 def test_a_page_does_what_it_says(
     page: str, branches: int, commits: int, git_server: GitServer, tmp_path: Path
 ) -> None:
