@@ -19,7 +19,7 @@ from tests.support.worker import ReservedPort
 
 ROOT = Path(__file__).parents[1]
 # How many branches a page makes, and on how many of them a commit.
-PAGES = [("README.md", 2, 1), ("docs/http.md", 1, 0), ("docs/client.md", 0, 0)]
+PAGES = [("README.md", 2, 1), ("docs/quickstart.md", 3, 2), ("docs/http.md", 1, 0), ("docs/client.md", 0, 0)]
 INSTALLATION = "git clone"  # takes the network
 # What no page says, as its reader waits without being told.
 WAIT = "until curl --silent --output /dev/null http://localhost:5002/health; do sleep 0.05; done"
