@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -132,11 +133,11 @@ class ObjectStore:
         first, is_whole = read_ahead(chunks)
         if is_whole and (new := self._put_whole(session_id, first, version)):
             return new
-        with _translate_errors():
+        with _translate_errors(), ExitStack() as stack:
             result = obstore.put(
                 self._backend,
                 _key(session_id),
-                follow_up(first, chunks, partial(self._check, session_id, version)),
+                follow_up(first, chunks, partial(self._check, session_id, version, stack)),
                 use_multipart=True,
                 chunk_size=_PART,
                 max_concurrency=_PARTS_AT_ONCE,
@@ -175,7 +176,10 @@ class ObjectStore:
                 raise SessionChanged(session_id) from None  # S3's word for a condition on what was deleted
         return _version(result)
 
-    def _check(self, session_id: str, version: str | None) -> None:
+    def _check(self, session_id: str, version: str | None, stack: ExitStack) -> None:
+        """Raise SessionChanged unless the session is `version`; a folder's stays so until `stack` ends."""
+        if isinstance(self._backend, LocalStore):
+            _lock_session(Path(str(self._backend.prefix)) / session_id, stack)
         # obstore asks for chunks from inside its event loop, and panics when that thread enters it again.
         with ThreadPoolExecutor(1) as thread:
             current = thread.submit(self._current, session_id).result()
@@ -195,6 +199,20 @@ class ObjectStore:
                 return obstore.get(self._backend, _key(session_id))
             except FileNotFoundError:
                 return None
+
+
+def _lock_session(folder: Path, stack: ExitStack) -> None:
+    """Keep other processes from saving a session; raise SessionChanged where one is about to."""
+    folder.mkdir(exist_ok=True)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, opened)
+    try:
+        # Not waited for: this thread is obstore's, and the one that saves needs it.
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SessionChanged(folder.name) from None
+    except OSError:
+        return  # network file systems may have no locks: then the comparison alone counts
 
 
 def _key(session_id: str) -> str:

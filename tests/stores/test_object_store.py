@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,32 @@ def test_a_store_without_conditions_is_compared_before_the_end(
         store.upload("session-1", chunks(archive(size, seed=2)), before)
 
     assert s3.read(bucket, KEY) == archive(size)
+
+
+def test_of_writers_that_save_at_once_in_a_folder_one_does(tmp_path: Path) -> None:
+    """A folder has no conditional writes: a lock keeps two from comparing before either writes."""
+    for number in range(20):
+        stores = [ObjectStore.at(f"file://{tmp_path}", {}, 5) for _ in range(6)]
+        stores[0].upload(f"session-{number}", chunks(archive(SMALL)), None)
+        with stores[0].download(f"session-{number}") as download:
+            assert download is not None
+        together = threading.Barrier(len(stores))
+
+        def save(
+            store: ObjectStore,
+            session_id: str = f"session-{number}",
+            before: str = download.version,
+            together: threading.Barrier = together,
+        ) -> bool:
+            together.wait()
+            try:
+                store.upload(session_id, chunks(archive(SMALL, seed=2)), before)
+            except SessionChanged:
+                return False
+            return True
+
+        with ThreadPoolExecutor(len(stores)) as threads:
+            assert sum(threads.map(save, stores)) == 1
 
 
 @pytest.mark.parametrize("fault", [Answer(503), Cut(Moment.RECEIVED)], ids=["503", "cut"])
