@@ -19,6 +19,7 @@ from github_worker_client.sessions.working_copy import WorkingCopy
 Value = TypeVar("Value")
 _LIMITS = Limits()
 _PAGE = 1000
+_PATIENCE = 2.0  # seconds
 
 
 class Session:
@@ -67,7 +68,7 @@ class Session:
 
     async def is_changed(self) -> bool:
         """Tell whether anything changed since the checkout or the last save; no file is read for it."""
-        return await _in_thread(self._files.is_changed)
+        return await asyncio.to_thread(self._files.is_changed)
 
     async def save(self) -> bool:
         """Save the session now, if anything changed, and return whether it was.
@@ -111,17 +112,17 @@ class SessionStore:
     async def list(self) -> AsyncIterator[StoredSession]:
         """Yield all sessions of the store, in no order; raise NotOffered where it has no list."""
         sessions = self._store.list()
-        while page := await _in_thread(lambda: [*islice(sessions, _PAGE)]):
+        while page := await asyncio.to_thread(lambda: [*islice(sessions, _PAGE)]):
             for session in page:
                 yield session
 
     async def show(self, session_id: str) -> StoredSession:
         """Return what the store tells of a session; raise SessionNotFound."""
-        return await _in_thread(lambda: self._store.show(session_id))
+        return await asyncio.to_thread(self._store.show, session_id)
 
     async def delete(self, session_id: str) -> None:
         """Delete a session; raise SessionNotFound, or NotOffered where the store deletes nothing."""
-        await _in_thread(lambda: self._store.delete(session_id))
+        await asyncio.to_thread(self._store.delete, session_id)
 
     @asynccontextmanager
     async def checkout(
@@ -185,8 +186,10 @@ async def _open(checkout: Checkout) -> WorkingCopy:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
         checkout.abandoned.set()
-        await asyncio.wait({opening})
-        if opening.exception() is None:
+        opening.add_done_callback(_retrieve)
+        # A store that hangs is not waited for: the thread itself removes what it made, when it gets to it.
+        await asyncio.wait({opening}, timeout=_PATIENCE)
+        if opening.done() and opening.exception() is None:
             await _in_thread(checkout.remove)
         raise
 
@@ -197,6 +200,12 @@ async def _in_thread(work: Callable[[], Value]) -> Value:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        task.add_done_callback(_retrieve)
         await asyncio.wait({task})
-        task.exception()
         raise
+
+
+def _retrieve(task: asyncio.Future[Value]) -> None:
+    """Take note of how work ended that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
