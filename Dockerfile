@@ -18,8 +18,9 @@ RUN --mount=type=secret,id=ca \
         --require-hashes --only-binary :all: --no-compile --requirement requirements.lock
 COPY LICENSE .
 COPY github_worker github_worker
-# Nothing changes a file of the image, so Python need not look whether its bytecode is stale.
-RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib github_worker \
+# Nothing changes a file of the image, so Python need not look whether its bytecode is stale. What a compiler writes
+# depends on what it wrote before, so there is one, for the same bytes in every build.
+RUN PYTHONHASHSEED=0 python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib github_worker \
     && rm requirements.lock
 
 
