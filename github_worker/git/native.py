@@ -112,14 +112,24 @@ def fetch(
         payload.check_error(C.git_remote_fetch(remote._remote, refspecs.ptr, options, ffi.NULL))
 
 
-def read_transfer(remote: pygit2.Remote) -> Transfer:
-    """Return the progress of the fetch that another thread runs."""
+def read_transfer(remote: pygit2.Remote, packs: Path) -> Transfer:
+    """Return the progress of the fetch that another thread runs, the first one into the folder `packs`."""
     stats = C.git_remote_stats(remote._remote)
     return Transfer(
         stats.indexed_objects + stats.indexed_deltas,
         stats.total_objects + stats.total_deltas,
-        stats.received_bytes,
+        _measure_packs(packs),
     )
+
+
+def _measure_packs(packs: Path) -> int:
+    # libgit2 counts bytes only for a callback, which it then calls for each object too.
+    size = 0
+    for name in os.listdir(packs):
+        if not name.endswith(".idx"):
+            with suppress(FileNotFoundError):  # it has its name now that it is whole
+                size += (packs / name).stat().st_size
+    return size
 
 
 def push(remote: pygit2.Remote, refspec: str, callbacks: pygit2.RemoteCallbacks) -> None:

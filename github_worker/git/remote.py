@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pygit2
 from msgspec import Struct
@@ -105,8 +106,8 @@ class Remote:
 
     @property
     def transfer(self) -> Transfer:
-        """The progress of the fetch that another thread runs."""
-        return native.read_transfer(self._remote)
+        """The progress of the fetch that another thread runs into a new repository."""
+        return native.read_transfer(self._remote, Path(self._repository.path, "objects/pack"))
 
     def push(self, branch: str, *, new: bool = False) -> None:
         """Push a branch to its namesake, never by force; `new` ones must not exist there.

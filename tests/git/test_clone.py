@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from github_worker.errors import AuthenticationFailed, RepositoryNotFound
@@ -36,6 +38,13 @@ def test_depth_cuts_the_history(clone: Clone, origin: Origin) -> None:
     assert len(repository.recent_subjects(10)) == 1
     repository.remote.unshallow("main")
     assert len(repository.recent_subjects(10)) == 2
+
+
+def test_the_bytes_of_a_clone_are_counted(clone: Clone, origin: Origin) -> None:
+    """They are those of the pack that the server sent, whatever its objects unpack to."""
+    content = random.Random(1).randbytes(100_000)  # noqa: S311 (that does not compress)
+    origin.commit({"large": content, "long": "a" * 100_000})
+    assert 100_000 < clone().remote.transfer.bytes < 110_000
 
 
 def test_an_empty_repository_is_cloned(clone: Clone, git_server: GitServer) -> None:
