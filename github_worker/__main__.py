@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
 import os
 import resource
 import signal
@@ -47,6 +48,9 @@ def _execute(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Execute a command of `arguments`; return the exit status."""
     from github_worker.cli.command import Call, CommandFailed  # noqa: PLC0415
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of ASCII shows the rest as escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         status: int = options.execute(Call(options, tuple(arguments), os.environ))
     except ModuleNotFoundError as error:

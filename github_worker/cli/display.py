@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from github_worker.cli.advice import advise, explain
-from github_worker.cli.summary import Row, list_rows
+from github_worker.cli.summary import PUSHED, Row, list_rows
 from github_worker.cli.text import clean, clean_lines, seconds, size
 from github_worker.contract import (
     AnyEvent,
@@ -139,8 +139,9 @@ class PlainLines:
             case Warned():
                 yield f"warning: {clean(event.message)} ({clean(event.code)})"
             case Completed():
-                yield f"done in {seconds(self._timeline.elapsed)}"
-                yield from align(read_rows(event, self._kind))
+                rows = read_rows(event, self._kind)
+                yield f"done in {seconds(self._timeline.elapsed)}{describe_lack(rows)}"
+                yield from align(rows)
             case Failed():
                 yield f"failed after {seconds(self._timeline.elapsed)}: {describe_failure(event)}"
                 yield from (f"  {line}" for line in clean_lines(event.error))
@@ -164,6 +165,11 @@ def read_rows(event: Completed, kind: type[Result]) -> list[Row]:
     except ValueError:
         return [("Result", clean(json.dumps(event.data)))]
     return [(label, clean(text)) for label, text in rows]
+
+
+def describe_lack(rows: list[Row]) -> str:
+    """Return what a result lacks of a success, for the line above it."""
+    return ", but not pushed" if any(row[0] == PUSHED and row[1] != "yes" for row in rows) else ""
 
 
 def describe_failure(event: Failed) -> str:

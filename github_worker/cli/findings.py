@@ -18,7 +18,7 @@ from github_worker.cli.store_probe import probe_store
 from github_worker.cli.text import clean, size
 from github_worker.cli.verdict import Verdict, fails, note, works
 from github_worker.errors import ConfigurationError, JobError
-from github_worker.naming.namer import Namer
+from github_worker.naming.namer import Namer, preload
 from github_worker.settings import Settings, from_env, read_secret
 from github_worker.web.address import CannotListen, listen
 from github_worker.web.app import warning_for
@@ -142,6 +142,7 @@ async def _check_sandbox(env: Mapping[str, str]) -> Verdict:
 async def _check_model(settings: Settings) -> Verdict:
     if settings.anthropic_api_key is None:
         return note("no ANTHROPIC_API_KEY: names are made without a model, unless a request has a key")
+    await asyncio.to_thread(preload)  # which a worker does while it is idle
     name = await Namer(settings).name_session(_REQUEST, None)
     if name.fallback:
         return fails(f"{settings.naming_model}: {name.fallback}; names and messages are made without it")

@@ -68,6 +68,10 @@ def run_job(call: Call, kind: type[Request]) -> int:
             display.close()
             _tell(_describe_interruption(job))
             return INTERRUPTED
+        except CommandFailed as error:
+            if call.options.json:
+                display.show(Failed(error=str(error), code=GitHubWorkerError.code))
+            raise
         except GitHubWorkerError as error:
             return _fail(error, job, display, is_json=call.options.json)
     return _rate(job)

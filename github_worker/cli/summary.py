@@ -17,6 +17,7 @@ from github_worker.contract import (
 )
 
 Row = tuple[str, str]
+PUSHED = "Pushed"
 _SHOWN_OF_SHA = 12
 _STEPS = {
     "auto_merge_enabled": "the forge merges it when its rules are met",
@@ -67,7 +68,7 @@ def _list_branch(result: SessionInitialised | BranchCreated) -> Iterator[Row]:
     yield "Title", result.session_title
     yield "Branch", f"{result.branch_name}, from {result.base_branch}"
     yield "Commit", _shorten(result.commit)
-    yield "Pushed", _describe_push(pushed=result.pushed, error=result.push_error)
+    yield PUSHED, _describe_push(pushed=result.pushed, error=result.push_error)
 
 
 def _list_commit(result: Committed) -> Iterator[Row]:
@@ -78,7 +79,7 @@ def _list_commit(result: Committed) -> Iterator[Row]:
         yield "Message", result.commit_message.partition("\n")[0]
         files = "1 file" if result.files_changed == 1 else f"{result.files_changed} files"
         yield "Changes", f"{files}, +{result.insertions} -{result.deletions}"
-        yield "Pushed", _describe_push(pushed=result.pushed, error=result.push_error)
+        yield PUSHED, _describe_push(pushed=result.pushed, error=result.push_error)
 
 
 def _describe_clone(result: Cloned) -> str:

@@ -17,6 +17,7 @@ from github_worker.cli.display import (
     Step,
     Timeline,
     describe_failure,
+    describe_lack,
     list_advice,
     read_rows,
 )
@@ -25,6 +26,7 @@ from github_worker.cli.text import clean, clean_lines, seconds
 from github_worker.contract import AnyEvent, Completed, Failed, Result, Transferred, Warned
 
 _WIDEST = 100  # columns
+_ECHO = 3  # columns that are left for ^C, which would begin a line that is not taken away
 _BAR = 24
 _LEAST = 0.005  # seconds: a stage that took less tells a fact
 
@@ -73,8 +75,11 @@ class Terminal:
 
     def _complete(self, event: Completed) -> None:
         self.close()
-        self._print(Text(f"Done in {seconds(self._timeline.elapsed)}", "bold green"))
-        self._print(_draw_rows(read_rows(event, self._kind)))
+        rows = read_rows(event, self._kind)
+        lack = describe_lack(rows)
+        headline = f"Done in {seconds(self._timeline.elapsed)}{lack}"
+        self._print(Text(headline, "bold yellow" if lack else "bold green"))
+        self._print(_draw_rows(rows))
 
     def _end(self, ended: Step | None, event: Failed) -> None:
         if ended is not None:
@@ -85,7 +90,11 @@ class Terminal:
         self._print(_draw_rows(list_advice(event)))
 
     def _print(self, what: RenderableType) -> None:
-        self._console.print(what, width=min(self._console.width, _WIDEST), highlight=False)
+        self._console.print(what, width=self._width, highlight=False)
+
+    @property
+    def _width(self) -> int:
+        return min(self._console.width - _ECHO, _WIDEST)
 
     def _draw_done(self, mark: Text, step: Step) -> Table:
         return _draw_line(mark, step, self._timeline.now - step.began)
@@ -97,7 +106,7 @@ class Terminal:
         bar = _draw_bar(step.transfer) if step.transfer else Text()
         now = time.monotonic() if self._live.is_started else self._timeline.now
         line = _draw_line(self._spinner, step, now - step.began, bar)
-        return Constrain(line, _WIDEST)
+        return Constrain(line, self._width)
 
 
 def _draw_line(mark: RenderableType, step: Step, spent: float, *between: RenderableType) -> Table:

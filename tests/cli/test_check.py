@@ -25,6 +25,7 @@ from tests.support.sessions import SessionFolder
 from tests.support.storage_worker import StorageWorker
 from tests.support.worker import ReservedPort, Worker
 
+MODEL = {"ANTHROPIC_API_KEY": "sk-ant-api-0123456789", "NAMING_TIMEOUT": "60"}
 NOBODY = "http://127.0.0.1:1"
 
 
@@ -54,7 +55,7 @@ def port() -> Iterator[ReservedPort]:
 def check_env(env: dict[str, str], api: Api, port: ReservedPort) -> dict[str, str]:
     """Return an environment in which everything works."""
     address = {"HOST": "127.0.0.1", "PORT": str(port.number)}
-    return env | {"GITHUB_API_URL": api.origin, "ANTHROPIC_API_KEY": "sk-ant-api-0123456789"} | address
+    return env | {"GITHUB_API_URL": api.origin} | address
 
 
 def lines(ended: subprocess.CompletedProcess[str]) -> dict[str, str]:
@@ -87,7 +88,7 @@ def test_what_works_is_told_line_by_line(
 ) -> None:
     """Every part is there, the status is 0, and nothing is left in the store or the scratch space."""
     model.script(Say.json(title="Add dark mode toggle", slug="add-dark-mode"))
-    ended = run("check", "--repo-url", origin.url, **check_env)
+    ended = run("check", "--repo-url", origin.url, **check_env, **MODEL)
     found = lines(ended)
     assert ended.returncode == 0, ended.stdout
     assert list(found) == [
@@ -243,7 +244,7 @@ async def test_hosts_are_reached_or_not(git_server: GitServer, check_env: dict[s
 def test_what_fails_is_told_line_by_line(check_env: dict[str, str], git_server: GitServer) -> None:
     """Each part by its name; a token is not shown, a sandbox that is off is a note, and the status is 1."""
     changes = {"GITHUB_API_URL": NOBODY, "ANTHROPIC_BASE_URL": NOBODY, "SANDBOX": "off"}
-    ended = run("check", "--repo-url", f"{git_server.origin}/acme/none", **(check_env | changes))
+    ended = run("check", "--repo-url", f"{git_server.origin}/acme/none", **(check_env | MODEL | changes))
     found = lines(ended)
     assert ended.returncode == 1
     for part in ("repository", "GitHub's API", "model"):

@@ -102,6 +102,7 @@ def test_a_push_that_fails_is_a_failure(env: dict[str, str], origin: Repository)
     origin.reject_pushes("no pushes today \033]0;title\007\033[2J")
     ended = run(*init(origin), **env)
     assert ended.returncode == 1
+    assert ", but not pushed" in ended.stdout
     assert "no pushes today" in ended.stdout
     assert "push_rejected" in ended.stdout
     assert "\033" not in ended.stdout
@@ -210,6 +211,27 @@ def test_an_interrupted_worker_of_ones_own_finishes_the_job(
     pause.over.set()
     wait_until_readable(ended)
     assert sessions.get("demo").metadata["branch"] in origin.branches()
+
+
+def test_a_worker_that_is_killed_leaves_the_outcome_open(
+    env: dict[str, str], worker: Worker, origin: Repository, pause: Pause
+) -> None:
+    """The status is that of nobody there, and the command that asks for the outcome is shown."""
+    with start(*init(origin), "--url", worker.base_url, "--wait", "0", **env) as left:
+        assert pause.begun.wait(30)
+        worker.kill()
+        _, said = left.communicate()
+    assert left.returncode == 3
+    assert "--request-id" in said
+
+
+def test_a_terminal_of_ascii_shows_escapes(env: dict[str, str], git_server: GitServer) -> None:
+    """A title in another script ends nothing in a traceback."""
+    origin = git_server.seed("acme", "shop")
+    words = ["--session", "demo", "--repo-url", origin.url, "--user-request", "Größe ändern"]
+    ended = run("run", "init-session", *words, **env, PYTHONIOENCODING="ascii:strict")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "\\xf6" in ended.stdout
 
 
 def test_gh_is_asked_for_the_token_of_the_host(
