@@ -18,7 +18,9 @@ from github_worker.errors import ConfigurationError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `github-worker`; return the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(prog="github-worker", description="A single-job git worker.")
+    parser = argparse.ArgumentParser(
+        prog="github-worker", description="Does the git work of AI coding sessions."
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     _add_serve(commands)
@@ -37,7 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    serving = commands.add_parser("serve", help="answer over HTTP; the environment configures it")
+    serving = commands.add_parser(
+        "serve",
+        help="answer over HTTP; the environment configures it",
+        description="answer over HTTP; the environment configures it",
+        epilog="example:\n  PORT=5002 STORAGE_URL=s3://my-bucket/sessions github-worker serve --workers 4",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     serving.add_argument(
         "--workers", metavar="N", help="keep serving, N jobs at once; without it one job, then exit"
     )

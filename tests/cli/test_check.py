@@ -25,7 +25,7 @@ from tests.support.sessions import SessionFolder
 from tests.support.storage_worker import StorageWorker
 from tests.support.worker import ReservedPort, Worker
 
-MODEL = {"ANTHROPIC_API_KEY": "sk-ant-api-0123456789", "NAMING_TIMEOUT": "60"}
+MODEL = {"ANTHROPIC_API_KEY": "sk-ant-api-0123456789"}
 NOBODY = "http://127.0.0.1:1"
 
 

@@ -8,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from github_worker.__main__ import main
 from tests.cli.command import hide_package, run, start
 from tests.support.worker import Worker
 
 SHELLS = ("bash", "zsh", "fish")
+
+
+@pytest.mark.parametrize("name", ["serve", "run", "sessions", "check", "completion"])
+def test_the_help_of_each_command_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It can be copied: the command itself stands in it."""
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"github-worker {name}" in capsys.readouterr().out.partition("example:\n")[2]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
