@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.constrain import Constrain
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -86,7 +87,7 @@ class Terminal:
             self._print(self._draw_done(Text("✗", "red"), ended))
         self.close()
         self._print(Text(f"Failed: {describe_failure(event)}", "bold red"))
-        self._print(Group(*(Text(f"  {line}") for line in clean_lines(event.error))))
+        self._print(Padding(Text("\n".join(clean_lines(event.error))), (0, 0, 0, 2)))
         self._print(_draw_rows(list_advice(event)))
 
     def _print(self, what: RenderableType) -> None:
