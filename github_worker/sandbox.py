@@ -28,6 +28,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38  # prctl(2)
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # on every processor but Alpha
 _VERSION, _PATH_BENEATH, _NET_PORT = 1, 1, 2
+_O_PATH: int = getattr(os, "O_PATH", 0)  # where there is none, nothing is confined
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE = (1 << bit for bit in range(6))
 _MAKE_DIR, _MAKE_REG, _MAKE_SYM, _REFER, _TRUNCATE, _IOCTL_DEV = (1 << bit for bit in (7, 8, 12, 13, 14, 15))
 _READ = _READ_FILE | _READ_DIR
@@ -261,7 +262,7 @@ def _allow_path(ruleset: int, path: str | Path, rights: int) -> None:
     # Where a folder to write in should be, a link is a stranger's.
     strict = os.O_DIRECTORY | os.O_NOFOLLOW if rights & _MAKE_REG else 0
     try:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC | strict)
+        place = os.open(path, _O_PATH | os.O_CLOEXEC | strict)
     except OSError:
         return
     try:

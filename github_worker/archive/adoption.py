@@ -7,6 +7,7 @@ which one is the session's own is known from the metadata, when all is unpacked.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from itertools import accumulate, takewhile
@@ -75,8 +76,7 @@ def _separate(file: bytes, status: os.stat_result) -> None:
     """Give a file that has several names a content of its own."""
     copy = file + b".copy"
     with open(file, "rb") as source, open(copy, "xb") as target:
-        while os.sendfile(target.fileno(), source.fileno(), None, 2**20):
-            pass
+        shutil.copyfileobj(source, target, 2**20)
     os.chmod(copy, stat.S_IMODE(status.st_mode))
     os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
     os.replace(copy, file)

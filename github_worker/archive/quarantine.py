@@ -14,6 +14,7 @@ import stat
 from array import array
 from collections.abc import Iterable
 from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -301,8 +302,8 @@ class Disk:
             self._tally.add_unpacked(status.st_size)
             file = self._create(new, stat.S_IMODE(status.st_mode))
             try:
-                while os.sendfile(file, source, None, 2**20):
-                    pass
+                for piece in iter(partial(os.read, source, 2**20), b""):
+                    _write_all(file, memoryview(piece))
                 os.utime(file, ns=(status.st_mtime_ns, status.st_mtime_ns))
             finally:
                 os.close(file)
