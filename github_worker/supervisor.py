@@ -126,6 +126,8 @@ class Supervisor:
         fields = worker.describe(self._settings, address_of(self._listener))
         level = logging.WARNING if fields["warning"] else logging.INFO
         logger.log(level, "listening", extra={"fields": fields | {"workers": str(self._limit)}})
+        if risk := describe_risk(sys.platform):
+            logger.warning(risk)
         while (status := self._take_stock()) is None:
             for key, _ in self._selector.select(self._pause()):
                 self._hear(key.data)
@@ -435,6 +437,16 @@ class Supervisor:
             os.waitpid(self._janitor, 0)
         self._sweep()
         return status
+
+
+def describe_risk(platform: str) -> str | None:
+    """Say what is not known of forks on a platform, or None where they are known to be safe."""
+    if platform == "linux":
+        return None
+    return (
+        "--workers forks a process for each job, which was tried on Linux alone: where such a process crashes"
+        " in a library of this system's own, run serve without it"
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from github_worker.supervisor import describe_risk
 from tests.life.conftest import events, post
 from tests.supervisor.conftest import Start, calling, children, eventually, is_gone, status, until
 from tests.support.worker import Worker
@@ -165,6 +166,12 @@ def test_wrong_settings_stop_the_start(tmp_path: Path) -> None:
     }
     with Worker(env, tmp_path / "worker.log") as service:
         assert service.wait(30) == 2
+
+
+@pytest.mark.parametrize(("platform", "is_told"), [("linux", False), ("darwin", True)])
+def test_a_start_tells_what_is_not_known_of_forks(platform: str, is_told: bool) -> None:
+    """Elsewhere than on Linux the system's own libraries may refuse to work in a process that was forked."""
+    assert ("serve without" in (describe_risk(platform) or "")) == is_told
 
 
 def test_the_supervisor_has_one_thread_and_keeps_no_descriptor(start: Start, tmp_path: Path) -> None:
