@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from github_worker_client import GitHubWorker
-from swarm.engine import ADDRESS, Engine
+from swarm.engine import ADDRESS, Engine, remove_control_groups
+from swarm.events import Events
 from swarm.figures import Figures
 from swarm.image import BASE, build, import_base, package_index
-from swarm.ingress import PUBLISHED, has_ipvs
+from swarm.ingress import PUBLISHED, StandIn, has_ipvs
 from swarm.load import Call, Counting, read
-from swarm.stack import Stack
+from swarm.stack import SERVICE, Stack, begin_swarm
 from tests.support.git_server import GitServer
 from tests.support.s3 import S3Server
 
@@ -25,6 +26,12 @@ WORKER_TOKEN = "worker-token-0123456789"
 GIT_TOKEN = "git-token-0123456789"
 STORE_KEY = "store-key-0123456789"
 INGRESS = f"http://{ADDRESS}:{PUBLISHED}"
+SECRETS = {
+    "github_worker_token": WORKER_TOKEN,
+    "anthropic_api_key": "no-key",
+    "storage_key_id": "key-id",
+    "storage_key": STORE_KEY,
+}
 _FILES = {f"src/module{number}.py": f"VALUE = {number}\n" * 50 for number in range(20)}
 
 
@@ -42,8 +49,10 @@ def engine() -> Iterator[Engine]:
     """Start an engine."""
     state = CACHE / "state"
     shutil.rmtree(state, ignore_errors=True)
+    remove_control_groups()  # of a run that was killed
     with Engine(CACHE / "engine", REPOSITORY, state) as engine:
         yield engine
+    remove_control_groups()
 
 
 @pytest.fixture(scope="session")
@@ -81,21 +90,35 @@ def bucket(store: S3Server) -> str:
 
 
 @pytest.fixture(scope="session")
-def stack(engine: Engine, image: str, store: S3Server, bucket: str, git_server: GitServer) -> Iterator[Stack]:
-    """Deploy swarm.yml."""
-    secrets = {
-        "github_worker_token": WORKER_TOKEN,
-        "anthropic_api_key": "no-key",
-        "storage_key_id": "key-id",
-        "storage_key": STORE_KEY,
-    }
-    settings = {
+def settings(store: S3Server, bucket: str, git_server: GitServer) -> dict[str, str]:
+    """Return what the stacks' files ask for."""
+    return {
         "STORAGE_URL": f"s3://{bucket}",
         "STORE": store.endpoint,
         "GIT_ALLOWED_HOSTS": git_server.origin,
         "MODEL": f"http://{ADDRESS}:9",  # nobody listens: names and messages are made without one
     }
-    stack = Stack(engine, secrets, settings)
+
+
+@pytest.fixture(scope="session")
+def swarm(engine: Engine) -> Engine:
+    """Make the engine a Swarm of one node."""
+    begin_swarm(engine, "127.0.0.1", SECRETS)
+    return engine
+
+
+@pytest.fixture(scope="session")
+def events(swarm: Engine) -> Iterator[Events]:
+    """Listen to what happens to the stack's containers, and balance between them where the kernel cannot."""
+    events = Events(swarm, SERVICE, StandIn(swarm).on_event if not has_ipvs() else _ignore)
+    yield events
+    events.close()
+
+
+@pytest.fixture(scope="session")
+def stack(swarm: Engine, image: str, settings: dict[str, str], events: Events) -> Iterator[Stack]:
+    """Deploy swarm.yml."""
+    stack = Stack([swarm], settings)
     stack.deploy(image)
     stack.wait_until_ready()
     yield stack
@@ -103,26 +126,20 @@ def stack(engine: Engine, image: str, store: S3Server, bucket: str, git_server: 
 
 
 @pytest.fixture(scope="session")
-def call(stack: Stack, git_server: GitServer) -> Callable[..., list[Call]]:
-    """Return what runs callers in a container, on this network namespace or on the stack's network."""
+def call(engine: Engine, image: str, git_server: GitServer) -> Callable[..., list[Call]]:
+    """Return what runs callers in a container, on this network namespace or on a stack's network."""
     repository = f"{git_server.origin}/owner/small.git"
 
-    def run(base_url: str, *arguments: str, network: str = "host") -> list[Call]:
-        output = stack.engine.docker(
-            *(
-                "run",
-                "--rm",
-                "--no-healthcheck",
-                "--user",
-                "0",
-                "--network",
-                network,
-                "--workdir",
-                REPOSITORY,
-            ),
-            *("--volume", f"{REPOSITORY}:{REPOSITORY}:ro", "--env", f"PYTHONPATH={REPOSITORY}/clients"),
+    def run(
+        base_url: str, *arguments: str, network: str = "host", on: Engine = engine, hosts: Sequence[str] = ()
+    ) -> list[Call]:
+        output = on.docker(
+            *("run", "--rm", "--no-healthcheck", "--user", "0", "--network", network),
+            *(f"--add-host={host}" for host in hosts),
+            *("--workdir", REPOSITORY, "--volume", f"{REPOSITORY}:{REPOSITORY}:ro"),
+            *("--env", f"PYTHONPATH={REPOSITORY}/clients"),
             *("--env", f"GITHUB_WORKER_TOKEN={WORKER_TOKEN}", "--env", f"GIT_TOKEN={GIT_TOKEN}"),
-            *("github-worker:one", "python", "-m", "swarm.load", base_url, repository, *arguments),
+            *(f"github-worker:{image}", "python", "-m", "swarm.load", base_url, repository, *arguments),
         )
         return read(output)
 
@@ -142,3 +159,7 @@ async def client(stack: Stack) -> AsyncIterator[GitHubWorker]:
     """Yield a client of the stack's workers, through the ingress."""
     async with GitHubWorker(INGRESS, WORKER_TOKEN, transport=Counting()) as client:
         yield client
+
+
+def _ignore(event: object) -> None:
+    """Leave the balancing to Swarm."""

@@ -1,4 +1,6 @@
-"""Callers: `python -m swarm.load` clones one repository into many sessions, and prints what each call saw.
+"""Callers: `python -m swarm.load` clones one repository into many sessions, or commits what was edited there.
+
+It prints what each call saw.
 
 It runs in a container, on the stack's network or outside it, and needs the client and its packages alone.
 GITHUB_WORKER_TOKEN and GIT_TOKEN are the tokens.
@@ -22,13 +24,17 @@ from github_worker_client import GitHubWorker, GitHubWorkerError
 
 
 class Call(Struct):
-    """A call as its caller saw it; times of day in seconds, `answers` the HTTP statuses it met."""
+    """A call as its caller saw it; times of day in seconds, `answers` the HTTP statuses it met.
+
+    `commit` is the one that the session is at in the end.
+    """
 
     session: str
     submitted: float
     ended: float = 0.0
     container: str = ""
     answers: dict[str, int] = field(default_factory=dict)
+    commit: str = ""
     error: str | None = None
 
     @property
@@ -37,6 +43,7 @@ class Call(Struct):
         return self.ended - self.submitted
 
 
+_PATIENCE = 600.0  # seconds: a slow machine is no lost job
 current: ContextVar[Call] = ContextVar("current")
 
 
@@ -60,24 +67,33 @@ class Counting(httpx.AsyncHTTPTransport):
 class Callers:
     """Calls the service at `base_url`."""
 
-    def __init__(self, base_url: str, repository: str) -> None:
+    def __init__(self, base_url: str, repository: str, commits: bool) -> None:
         token = os.environ["GITHUB_WORKER_TOKEN"]
-        self._client = GitHubWorker(base_url, token, busy_timeout=120.0, transport=Counting())
+        self._client = GitHubWorker(base_url, token, busy_timeout=_PATIENCE, transport=Counting())
         self._repository = repository
+        self._job = self._commit if commits else self._clone
 
     async def call(self, session: str) -> Call:
-        """Clone the repository into a session, and print what was seen."""
+        """Let a session's job be done, and print what was seen."""
         call = Call(session, time.time())
         current.set(call)
         try:
-            await self._client.clone_repository(
-                session_id=session, repo_url=self._repository, access_token=os.environ["GIT_TOKEN"]
-            )
+            call.commit = await self._job(session, os.environ["GIT_TOKEN"])
         except GitHubWorkerError as error:
             call.error = f"{error.code}: {error}"
         call.ended = time.time()
         print(msgspec_json.encode(call).decode(), flush=True)
         return call
+
+    async def _clone(self, session: str, token: str) -> str:
+        cloned = await self._client.clone_repository(
+            session_id=session, repo_url=self._repository, access_token=token
+        )
+        return cloned.commit or ""
+
+    async def _commit(self, session: str, token: str) -> str:
+        committed = await self._client.commit_and_push(session_id=session, access_token=token)
+        return committed.commit_hash or ""
 
     async def in_turn(self, sessions: list[str], callers: int) -> None:
         """Let so many callers go through the sessions, each one call after another."""
@@ -116,10 +132,11 @@ def main() -> None:
     parser.add_argument("--name", default="session", help="how the sessions' ids begin")
     parser.add_argument("--jobs", type=int, required=True)
     parser.add_argument("--callers", type=int, help="so many, each one job after another")
+    parser.add_argument("--commits", action="store_true", help="commit what was edited in the sessions")
     parser.add_argument("--rate", type=float, help="or so many jobs a second")
     arguments = parser.parse_args()
     sessions = [f"{arguments.name}-{number}" for number in range(arguments.jobs)]
-    callers = Callers(arguments.base_url, arguments.repository)
+    callers = Callers(arguments.base_url, arguments.repository, arguments.commits)
     if arguments.rate:
         asyncio.run(callers.at_rate(sessions, arguments.rate))
     else:

@@ -1,57 +1,81 @@
-"""swarm.yml on a one-node Swarm, and what one wants to know of its five containers."""
+"""swarm.yml on a Swarm of one node or more, and what one wants to know of its containers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from swarm.engine import Engine
-from swarm.events import Events
-from swarm.ingress import StandIn, has_ipvs
 
 REPLICAS = 5
 NAME = "github-worker"
 SERVICE = f"{NAME}_worker"
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
+REPOSITORY = FOLDER.parent
+MANY = REPOSITORY / "swarm-workers.yml"
+_FILES = (REPOSITORY / "swarm.yml", FOLDER / "stack.yml")
 _PATIENCE = 60.0  # seconds
 
 
-class Stack:
-    """The stack of swarm.yml, with `secrets` by name and `settings` that its file asks for."""
+def begin_swarm(engine: Engine, address: str, secrets: Mapping[str, str]) -> None:
+    """Make an engine the first node of a Swarm that has these secrets."""
+    engine.docker("swarm", "init", "--advertise-addr", address, "--task-history-limit", "1")
+    for name, value in secrets.items():
+        engine.docker("secret", "create", name, "-", stdin=value.encode())
 
-    def __init__(self, engine: Engine, secrets: dict[str, str], settings: dict[str, str]) -> None:
-        self.engine = engine
+
+class Stack:
+    """The stack of swarm.yml and `more` files, whose variables are `settings`; `engines[0]` is a manager."""
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        settings: Mapping[str, str],
+        *,
+        name: str = NAME,
+        more: Sequence[Path] = (),
+        replicas: int = REPLICAS,
+    ) -> None:
+        self.engine = engines[0]
+        self.engines = engines
         self._settings = settings
-        engine.docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--task-history-limit", "1")
-        for name, value in secrets.items():
-            engine.docker("secret", "create", name, "-", stdin=value.encode())
-        ingress = StandIn(engine).on_event if not has_ipvs() else _ignore
-        self.events = Events(engine, SERVICE, ingress)
+        self._name = name
+        self._service = f"{name}_worker"
+        self._files = [option for file in (*_FILES, *more) for option in ("--compose-file", file)]
+        self._replicas = replicas
 
     def deploy(self, tag: str) -> None:
         """Deploy, or update to, the image of this tag."""
-        files = ("--compose-file", _FOLDER.parent / "swarm.yml", "--compose-file", _FOLDER / "stack.yml")
         self.engine.docker(
-            *("stack", "deploy", "--resolve-image", "never", *files, NAME),
+            *("stack", "deploy", "--resolve-image", "never", *self._files, self._name),
             env={**self._settings, "IMAGE": f"github-worker:{tag}"},
         )
 
     def remove(self) -> None:
-        """Remove it, and stop listening."""
-        self.engine.docker("stack", "rm", NAME)
+        """Remove it."""
+        self.engine.docker("stack", "rm", self._name)
         wait_until(lambda: not self.containers(), "the stack's end")
-        self.events.close()
 
     def containers(self) -> list[dict[str, Any]]:
-        """Describe the workers that run."""
-        return self.engine.containers(SERVICE)
+        """Describe the workers that run, on all nodes that do."""
+        running = (engine for engine in self.engines if engine.runs())
+        return [container for engine in running for container in engine.containers(self._service)]
 
     def service(self) -> dict[str, Any]:
         """Describe the service."""
-        described: dict[str, Any] = self.engine.get(f"/services/{SERVICE}")
+        described: dict[str, Any] = self.engine.get(f"/services/{self._service}")
         return described
+
+    def wait_until_updated(self, patience: float) -> None:
+        """Block until the last update has ended well."""
+        wait_until(lambda: self.update() == "completed", "the update's end", patience)
+
+    def update(self) -> str | None:
+        """Tell how far the last update is."""
+        state: str | None = self.service().get("UpdateStatus", {}).get("State")
+        return state
 
     def pids(self) -> dict[str, int]:
         """Return the workers' process ids by their container ids, short as the service tells them."""
@@ -59,12 +83,17 @@ class Stack:
 
     def ready(self) -> bool:
         """Tell whether all replicas are healthy, and nothing else runs."""
-        states = [each["State"].get("Health", {}).get("Status") for each in self.containers()]
-        return states == ["healthy"] * REPLICAS
+        return [_health(each) for each in self.containers()] == ["healthy"] * self._replicas
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, patience: float = _PATIENCE) -> None:
         """Block until all replicas are healthy."""
-        wait_until(self.ready, "five healthy workers")
+        wait_until(self.ready, f"{self._replicas} healthy workers", patience)
+
+    def slots(self, engines: Sequence[Engine]) -> set[str]:
+        """Return the places among the replicas that have a healthy one on these nodes."""
+        containers = (each for engine in engines for each in engine.containers(self._service))
+        healthy = (each for each in containers if _health(each) == "healthy")
+        return {each["Config"]["Labels"]["com.docker.swarm.task.name"].split(".")[1] for each in healthy}
 
     def memory(self, container: str) -> int:
         """Return the bytes of a container's memory that are no cache, 0 when it has ended."""
@@ -87,5 +116,6 @@ def wait_until(holds: Callable[[], bool], what: str, patience: float = _PATIENCE
         time.sleep(0.1)
 
 
-def _ignore(event: object) -> None:
-    """Leave the balancing to Swarm."""
+def _health(container: dict[str, Any]) -> str | None:
+    status: str | None = container["State"].get("Health", {}).get("Status")
+    return status

@@ -7,11 +7,11 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from github_worker_client import AnyEvent, GitHubWorker, Progress
 from swarm.conftest import GIT_TOKEN, INGRESS
 from swarm.engine import Engine
+from swarm.events import Events
 from swarm.figures import Figures, spread
 from swarm.load import Call, answers, current
 from swarm.stack import Stack, wait_until
@@ -27,7 +27,7 @@ _MOMENTS = (
 
 
 def test_a_hundred_jobs_from_ten_callers_each_have_a_container_of_their_own(
-    stack: Stack, hundred: list[Call], figures: Figures
+    events: Events, hundred: list[Call], figures: Figures
 ) -> None:
     """All complete, and no container serves two."""
     assert [each.error for each in hundred] == [None] * 100
@@ -38,7 +38,7 @@ def test_a_hundred_jobs_from_ten_callers_each_have_a_container_of_their_own(
     figures.add("jobs a minute", f"{6000 / took:.0f}, {1200 / took:.1f} a replica")
     figures.add("answers", str(dict(answers(hundred))))
     ended = {each.container: each.ended for each in hundred}
-    gaps = [gap for gap in stack.events.gaps() if gap.before in ended]
+    gaps = [gap for gap in events.gaps() if gap.before in ended]
     figures.add("result to container's end", spread([gap.died - ended[gap.before] for gap in gaps]))
     figures.add("container's end to next start", spread([gap.started - gap.died for gap in gaps]))
     figures.add("next start to first health", spread([gap.healthy - gap.started for gap in gaps]))
@@ -46,11 +46,17 @@ def test_a_hundred_jobs_from_ten_callers_each_have_a_container_of_their_own(
 
 
 async def test_a_job_whose_worker_is_killed_is_done_by_another_once(
-    stack: Stack, client: GitHubWorker, git_server: GitServer, store: S3Server, bucket: str, figures: Figures
+    stack: Stack,
+    events: Events,
+    client: GitHubWorker,
+    git_server: GitServer,
+    store: S3Server,
+    bucket: str,
+    figures: Figures,
 ) -> None:
     """Ten times, at one moment after another: the retry ends well, and the remote has one commit."""
     origin = git_server.seed("owner", "killed")
-    before = len(stack.events.gaps())
+    before = len(events.gaps())
     took = []
     for number, moment in enumerate(_MOMENTS):
         session = f"killed-{number}"
@@ -65,7 +71,7 @@ async def test_a_job_whose_worker_is_killed_is_done_by_another_once(
         assert result.pushed
         assert [commit.sha for commit in origin.log(branch)[:-1]] == [result.commit_hash], moment
     figures.add("a job that is killed once, in all", spread(took))
-    gaps = stack.events.gaps()[before:]
+    gaps = events.gaps()[before:]
     figures.add("container's end to next health, idle", spread([gap.healthy - gap.died for gap in gaps]))
 
 
@@ -78,7 +84,7 @@ def test_an_update_under_load_loses_nothing(
         time.sleep(5)
         began = time.monotonic()
         stack.deploy("two")
-        wait_until(lambda: _update(stack) == "completed", "the update's end", 120)
+        stack.wait_until_updated(120)
         figures.add("update under load", f"{time.monotonic() - began:.0f} s")
         calls = load.result()
 
@@ -91,7 +97,7 @@ def test_an_image_that_does_not_start_is_rolled_back(engine: Engine, stack: Stac
     """The workers of the image before go on."""
     engine.docker("build", "--tag", "github-worker:broken", "-", stdin=_BROKEN)
     stack.deploy("broken")
-    wait_until(lambda: _update(stack) == "rollback_completed", "the rollback's end", 120)
+    wait_until(lambda: stack.update() == "rollback_completed", "the rollback's end", 120)
     stack.wait_until_ready()
     assert {each["Config"]["Image"] for each in stack.containers()} == {"github-worker:two"}
 
@@ -124,7 +130,3 @@ async def _edited_session(client: GitHubWorker, url: str, session: str, store: S
     cloned = Session(archive).cloned_path
     store.write(bucket, key, edit(archive, {f"{WORKTREES}/{cloned}/new.txt": "new\n"}))
     return started.branch_name
-
-
-def _update(stack: Stack) -> Any:
-    return stack.service().get("UpdateStatus", {}).get("State")

@@ -13,6 +13,7 @@ from msgspec import Struct
 from bench.repositories import LARGE, make
 from github_worker_client import GitHubWorker
 from swarm.conftest import CACHE, GIT_TOKEN
+from swarm.events import Events
 from swarm.figures import Figures
 from swarm.load import Call, current
 from swarm.stack import Stack
@@ -22,12 +23,12 @@ AnyResult = TypeVar("AnyResult")
 
 
 async def test_the_large_repository_fits_half_a_processor_and_512_megabytes(
-    stack: Stack, client: GitHubWorker, git_server: GitServer, figures: Figures
+    stack: Stack, events: Events, client: GitHubWorker, git_server: GitServer, figures: Figures
 ) -> None:
     """It is cloned and branched from, nothing is killed, and the health check never gives a worker up."""
     origin = git_server.create("owner", "large")
     origin.git("fetch", "--quiet", str(make(LARGE, CACHE)), "main:main")
-    before = len(stack.events.seen)
+    before = len(events.seen)
     current.set(Call("large", 0.0))
 
     clone = client.clone_repository(session_id="large", repo_url=origin.url, access_token=GIT_TOKEN)
@@ -40,7 +41,7 @@ async def test_the_large_repository_fits_half_a_processor_and_512_megabytes(
     figures.add("create-branch in it", str(use))
 
     assert cloned.commit == branched.commit == origin.branches()[branched.branch_name]
-    actions = {event.action for event in stack.events.seen[before:]}
+    actions = {event.action for event in events.seen[before:]}
     assert not actions & {"oom", "kill", "health_status: unhealthy"}
 
 
