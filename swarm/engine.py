@@ -16,7 +16,7 @@ import httpx
 ADDRESS = "10.99.0.1"  # of this network namespace, as containers reach it
 CGROUP = "github-worker-swarm"  # what the containers' control groups are in
 _HERE = Path(__file__).parent
-_START = 60.0  # seconds
+_START = 180.0  # seconds
 
 
 class Engine:
@@ -89,9 +89,9 @@ class Engine:
         """Ask the engine's API."""
         return self.api.get(path).raise_for_status().json()
 
-    def containers(self, service: str) -> list[dict[str, Any]]:
-        """Describe a service's running containers."""
-        query = {"filters": json.dumps({"label": [f"com.docker.swarm.service.name={service}"]})}
+    def containers(self, label: str) -> list[dict[str, Any]]:
+        """Describe the running containers that have a label."""
+        query = {"filters": json.dumps({"label": [label]})}
         listed = self.api.get("/containers/json", params=query).raise_for_status().json()
         described = (self.api.get(f"/containers/{each['Id']}/json") for each in listed)
         return [answer.json() for answer in described if answer.status_code == 200]

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 REPOSITORY = FOLDER.parent
 MANY = REPOSITORY / "swarm-workers.yml"
 _FILES = (REPOSITORY / "swarm.yml", FOLDER / "stack.yml")
-_PATIENCE = 60.0  # seconds
+_PATIENCE = 300.0  # seconds: a slow machine is no fault
 
 
 def begin_swarm(engine: Engine, address: str, secrets: Mapping[str, str]) -> None:
@@ -43,6 +43,7 @@ class Stack:
         self._settings = settings
         self._name = name
         self._service = f"{name}_worker"
+        self._label = f"com.docker.swarm.service.name={self._service}"
         self._files = [option for file in (*_FILES, *more) for option in ("--compose-file", file)]
         self._replicas = replicas
 
@@ -61,14 +62,14 @@ class Stack:
     def containers(self) -> list[dict[str, Any]]:
         """Describe the workers that run, on all nodes that do."""
         running = (engine for engine in self.engines if engine.runs())
-        return [container for engine in running for container in engine.containers(self._service)]
+        return [container for engine in running for container in engine.containers(self._label)]
 
     def service(self) -> dict[str, Any]:
         """Describe the service."""
         described: dict[str, Any] = self.engine.get(f"/services/{self._service}")
         return described
 
-    def wait_until_updated(self, patience: float) -> None:
+    def wait_until_updated(self, patience: float = _PATIENCE) -> None:
         """Block until the last update has ended well."""
         wait_until(lambda: self.update() == "completed", "the update's end", patience)
 
@@ -83,7 +84,7 @@ class Stack:
 
     def ready(self) -> bool:
         """Tell whether all replicas are healthy, and nothing else runs."""
-        return [_health(each) for each in self.containers()] == ["healthy"] * self._replicas
+        return [health(each) for each in self.containers()] == ["healthy"] * self._replicas
 
     def wait_until_ready(self, patience: float = _PATIENCE) -> None:
         """Block until all replicas are healthy."""
@@ -91,8 +92,8 @@ class Stack:
 
     def slots(self, engines: Sequence[Engine]) -> set[str]:
         """Return the places among the replicas that have a healthy one on these nodes."""
-        containers = (each for engine in engines for each in engine.containers(self._service))
-        healthy = (each for each in containers if _health(each) == "healthy")
+        containers = (each for engine in engines for each in engine.containers(self._label))
+        healthy = (each for each in containers if health(each) == "healthy")
         return {each["Config"]["Labels"]["com.docker.swarm.task.name"].split(".")[1] for each in healthy}
 
     def memory(self, container: str) -> int:
@@ -116,6 +117,7 @@ def wait_until(holds: Callable[[], bool], what: str, patience: float = _PATIENCE
         time.sleep(0.1)
 
 
-def _health(container: dict[str, Any]) -> str | None:
+def health(container: dict[str, Any]) -> str | None:
+    """Return what the last health checks of a container said, None where there are none."""
     status: str | None = container["State"].get("Health", {}).get("Status")
     return status

@@ -84,7 +84,7 @@ def test_an_update_under_load_loses_nothing(
         time.sleep(5)
         began = time.monotonic()
         stack.deploy("two")
-        stack.wait_until_updated(120)
+        stack.wait_until_updated()
         figures.add("update under load", f"{time.monotonic() - began:.0f} s")
         calls = load.result()
 
@@ -97,7 +97,7 @@ def test_an_image_that_does_not_start_is_rolled_back(engine: Engine, stack: Stac
     """The workers of the image before go on."""
     engine.docker("build", "--tag", "github-worker:broken", "-", stdin=_BROKEN)
     stack.deploy("broken")
-    wait_until(lambda: stack.update() == "rollback_completed", "the rollback's end", 120)
+    wait_until(lambda: stack.update() == "rollback_completed", "the rollback's end")
     stack.wait_until_ready()
     assert {each["Config"]["Image"] for each in stack.containers()} == {"github-worker:two"}
 
