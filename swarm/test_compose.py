@@ -8,7 +8,6 @@ from github_worker_client import GitHubWorker
 from swarm.conftest import GIT_TOKEN, REPOSITORY, WORKER_TOKEN
 from swarm.engine import Engine
 from swarm.load import Call, Counting, current
-from swarm.stack import health, wait_until
 from tests.support.git_server import GitServer
 from tests.support.s3 import S3Server
 
