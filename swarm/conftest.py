@@ -1,4 +1,4 @@
-"""One engine, one image and one stack for all the tests, and the remote and the store beside them."""
+"""The engine, the image and the stack that the tests share, and the remote and the store beside them."""
 
 from __future__ import annotations
 
