@@ -149,7 +149,7 @@ def serve_handed(
 
     async def on_open(address: str) -> None:
         stream = importlib.import_module("github_worker.web.stream")
-        await _prepare(scratch, stream.rehearse, partial(operations.load, scratch))
+        await _prepare(scratch, stream.rehearse, server.rehearse, partial(operations.load, scratch))
         turns.listen()
         gc.enable()
         if not await server.answer(ticket):

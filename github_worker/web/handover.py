@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 _LENGTH = struct.Struct("!Q")
 _PIECE = 64 * 1024
 _TAKEN = b"!"
+# One that is refused, after most of what is done for one that is not.
+_REHEARSAL = b"POST /clone-repository HTTP/1.1\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
 _PATIENCE = 20.0  # seconds for a process to be there that there is room for
 _HANG = 60.0  # seconds without a turn of the acceptor's loop, after which it is replaced
 # What was about the connection, or about a body that is whole by now.
@@ -203,9 +205,10 @@ async def _send(ticket: socket.socket, connection: int, request: bytes) -> bool:
     """Send a request; return whether it was taken before the process ended."""
     loop = asyncio.get_running_loop()
     with ticket, contextlib.suppress(OSError):
-        socket.send_fds(ticket, [_LENGTH.pack(len(request))], [connection])
-        await loop.sock_sendall(ticket, request)
-        ticket.shutdown(socket.SHUT_WR)
+        whole = _LENGTH.pack(len(request)) + request
+        sent = socket.send_fds(ticket, [whole], [connection])
+        if sent < len(whole):
+            await loop.sock_sendall(ticket, memoryview(whole)[sent:])
         return await loop.sock_recv(ticket, len(_TAKEN)) == _TAKEN
     return False
 
@@ -225,16 +228,29 @@ class ChildServer(WorkerServer):
         """Leave signals to the supervisor."""
         yield
 
+    async def rehearse(self) -> None:
+        """Answer a request of this process's own: the first one is slow, as its memory is the parent's."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.setblocking(False)
+            await self._begin(theirs, _REHEARSAL)
+            while await asyncio.get_running_loop().sock_recv(ours, _PIECE):
+                pass
+
     async def answer(self, ticket: socket.socket) -> bool:
         """Wait for a request and begin to answer it; return False if the ticket was closed instead."""
         handed = await _receive(ticket)
         if handed is None:
             return False
-        connection, data = handed
+        await self._begin(*handed)
+        return True
+
+    async def _begin(self, connection: socket.socket, data: bytes) -> None:
+        """Begin to answer the request that has come over a connection."""
+        connection.setblocking(False)
         loop = asyncio.get_running_loop()
         _, protocol = await loop.connect_accepted_socket(self._make_protocol, connection)
         protocol.data_received(data)
-        return True
 
     def _make_protocol(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class
@@ -251,17 +267,16 @@ async def _receive(ticket: socket.socket) -> tuple[socket.socket, bytes] | None:
     loop.add_reader(ticket, ready.set_result, None)
     await ready
     loop.remove_reader(ticket)
-    head, descriptors, _, _ = socket.recv_fds(ticket, _LENGTH.size, 1)
+    start, descriptors, _, _ = socket.recv_fds(ticket, _PIECE, 1)
     if not descriptors:
         return None
     connection = socket.socket(fileno=descriptors[0])
-    connection.setblocking(False)
-    [length] = _LENGTH.unpack(head)
-    data = bytearray()
-    while piece := await loop.sock_recv(ticket, _PIECE):
+    [length] = _LENGTH.unpack_from(start)
+    data = bytearray(start[_LENGTH.size :])
+    while len(data) < length:
+        if not (piece := await loop.sock_recv(ticket, _PIECE)):  # the acceptor has ended
+            return None
         data += piece
-    if len(data) != length:  # the acceptor has ended
-        return None
     with ticket:
         ticket.send(_TAKEN)
     return connection, bytes(data)
