@@ -30,7 +30,10 @@ def adopt(folders: Folders, inventory: Inventory, path: bytes, limits: Limits) -
     git = path + b"/.git"
     if _is_folder(quarantine + b"/" + git):
         inventory.quarantined_repositories.discard(path)
+        os.makedirs(tree + b"/" + path, exist_ok=True)
+        status = os.stat(tree + b"/" + path)
         _move(tree, quarantine, git, path, Tally(limits))
+        os.utime(tree + b"/" + path, ns=(status.st_atime_ns, status.st_mtime_ns))
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -55,6 +56,7 @@ async def test_what_a_coding_worker_packed_goes_back_as_it_came(
     (worktree / ".git/hooks/pre-push").chmod(0o755)
     (worktree / ".git/logs/linked").hardlink_to(worktree / ".git/HEAD")
     (worktree / "README.md").write_text("# Another\n")
+    os.utime(worktree, (1_700_000_000, 1_700_000_000))
     (tmp_path / METADATA).write_text(json.dumps(of_metadata(origin)))
     sessions.put(SESSION, tar(tmp_path, "workspace"))
     before = sessions.get(SESSION).members()
