@@ -24,7 +24,8 @@ def adopt(folders: Folders, inventory: Inventory, path: bytes, limits: Limits) -
     loose object that git cannot read.
     """
     tree, quarantine = os.fsencode(folders.tree), os.fsencode(folders.quarantine)
-    if not (_is_plain(tree, path) and _is_plain(quarantine, path)):
+    is_file = any(folder in inventory.spool for folder in accumulate(path.split(b"/"), _join))
+    if is_file or not (_is_plain(tree, path) and _is_plain(quarantine, path)):
         return False
     inventory.repository = path
     git = path + b"/.git"
@@ -39,9 +40,13 @@ def adopt(folders: Folders, inventory: Inventory, path: bytes, limits: Limits) -
 
 def _is_plain(root: bytes, path: bytes) -> bool:
     """Tell whether a path leads through folders alone, as far as it is there."""
-    folders = accumulate(path.split(b"/"), lambda parent, name: b"%b/%b" % (parent, name), initial=root)
+    folders = accumulate(path.split(b"/"), _join, initial=root)
     there = takewhile(os.path.lexists, folders)
     return all(map(_is_folder, there))
+
+
+def _join(parent: bytes, name: bytes) -> bytes:
+    return b"%b/%b" % (parent, name)
 
 
 def _is_folder(path: bytes) -> bool:

@@ -12,10 +12,12 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import accumulate
+from operator import itemgetter
 
 from msgspec.structs import replace
 
 from github_worker.archive import tar
+from github_worker.archive.contents import SpooledFile
 from github_worker.archive.gzip import Deflater
 from github_worker.archive.limits import Limits, Tally
 from github_worker.archive.quarantine import (
@@ -134,9 +136,13 @@ class _Packer:
         if path.count(b"/") + 2 > self._limits.max_depth:
             raise SessionTooLarge(f"The session has too deep a path: {quote(path)}")
         later = self._later[root]
-        for name, kind in _list(folder):
+        spooled = self._inventory.spool.files(path) if root == self._tree else {}
+        waiting = [(name, Kind.FILE) for name in spooled]
+        for name, kind in sorted([*_list(folder), *waiting], key=itemgetter(0)):
             inner = path + b"/" + name if path else name
-            if inner not in later:
+            if name in spooled:
+                yield from self._writer.add_spooled(inner, spooled[name])
+            elif inner not in later:
                 yield from self._pack_entry(root, folder, name, inner, kind)
             if self._writer.is_full:
                 yield from self._writer.flush()
@@ -186,6 +192,8 @@ class _Packer:
         return True
 
     def _kind_in_tree(self, path: bytes) -> Kind | None:
+        if path in self._inventory.spool:
+            return Kind.FILE
         try:
             kind = _kind_of(os.lstat(self._tree + b"/" + path))
         except (FileNotFoundError, NotADirectoryError):
@@ -222,11 +230,11 @@ class TarWriter:
 
     def add_folder(self, path: bytes, status: os.stat_result) -> None:
         """Add a folder."""
-        self._add_header(self._member(path, tar.FOLDER, status))
+        self._add_header(self._member(path, tar.FOLDER, status.st_mode, status.st_mtime_ns))
 
     def add_link(self, path: bytes, status: os.stat_result, target: bytes) -> None:
         """Add a symbolic link."""
-        member = self._member(path, tar.LINK, status)
+        member = self._member(path, tar.LINK, status.st_mode, status.st_mtime_ns)
         member.mode, member.link = 0o777, target
         self._add_header(member)
 
@@ -242,18 +250,22 @@ class TarWriter:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             raise Internal(f"{quote(path)} was replaced while it was archived")
-        member = self._member(path, tar.FILE, status)
+        member = self._member(path, tar.FILE, status.st_mode, status.st_mtime_ns, status.st_size)
         if status.st_nlink > 1:
             first = self._inodes.setdefault((status.st_dev, status.st_ino), path)
             if first != path:
                 member.kind, member.link, member.size = tar.HARD_LINK, self._inventory.prefix + first, 0
+        yield from self._add_file(path, member, _read(file, member.size, path))
+
+    def add_spooled(self, path: bytes, file: SpooledFile) -> Iterator[bytes]:
+        """Add a file of the spool, and yield full pieces."""
+        member = self._member(path, tar.FILE, file.mode, file.mtime, file.size)
+        yield from self._add_file(path, member, self._inventory.spool.read(file))
+
+    def _add_file(self, path: bytes, member: Member, pieces: Iterator[bytes]) -> Iterator[bytes]:
         self._add_header(member)
         stored = member.size >= _STORED_SIZE and path.endswith(_COMPRESSED)
-        size = member.size
-        while size:
-            if not (data := os.read(file, min(size, _PIECE))):
-                raise Internal(f"{quote(path)} became shorter while it was archived")
-            size -= len(data)
+        for data in pieces:
             yield from self._store(data) if stored else self._compress(data)
         self._add(bytes(-member.size % BLOCK))
 
@@ -285,15 +297,14 @@ class TarWriter:
         self._tally.add_unpacked(len(data))
         yield self._deflater.store(data)
 
-    def _member(self, path: bytes, kind: bytes, status: os.stat_result) -> Member:
-        mode = stat.S_IMODE(status.st_mode)
+    def _member(self, path: bytes, kind: bytes, mode: int, mtime: int, size: int = 0) -> Member:
+        mode = stat.S_IMODE(mode)
         owner, records = self._inventory.owner, _NO_RECORDS
         if kept := self._inventory.kept.get(path):
             mode = kept.mode if kept.disk_mode == mode else mode
             owner, records = kept.owner, kept.records
-        size = status.st_size if kind == tar.FILE else 0
         path = self._inventory.prefix + path if path else b"."
-        return Member(path, kind, size, mode, status.st_mtime_ns, owner, records=records)
+        return Member(path, kind, size, mode, mtime, owner, records=records)
 
     def _add_header(self, member: Member, *, subsecond: bool = False) -> None:
         if len(member.path) - 2 > self._tally.limits.max_path:
@@ -311,6 +322,14 @@ def _open_folder(stack: ExitStack, name: bytes, parent: int | None = None) -> in
     folder = open_no_follow(name, os.O_RDONLY | os.O_DIRECTORY, folder=parent)
     stack.callback(os.close, folder)
     return folder
+
+
+def _read(file: int, size: int, path: bytes) -> Iterator[bytes]:
+    while size:
+        if not (data := os.read(file, min(size, _PIECE))):
+            raise Internal(f"{quote(path)} became shorter while it was archived")
+        size -= len(data)
+        yield data
 
 
 def _kind_of(status: os.stat_result) -> Kind | None:

@@ -7,11 +7,10 @@ and go back into the archive as they came. Paths are bytes without a leading `./
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import os
 import re
 import stat
-from array import array
 from collections.abc import Iterable
 from enum import Enum, auto
 from functools import partial
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from github_worker.archive.contents import ContentHash, Contents, Spool
 from github_worker.archive.limits import ENTRY, Tally
 from github_worker.archive.tar import Member, Owner
 
@@ -41,6 +41,7 @@ _FILES = re.compile(
     rb"|objects/(?:[0-9a-f]{2}/[0-9a-f]{38}|pack/pack-[^/]+\.(?:pack|idx))",
     re.DOTALL,
 )
+_LONGEST_SPOOLED, _LARGEST_SPOOLED = 2048, 256 * 1024
 _OBJECT = re.compile(rb"objects/(?:([0-9a-f]{2}/[0-9a-f]{38})|pack/.+)", re.DOTALL)
 
 
@@ -94,6 +95,18 @@ def is_in_worktree(path: bytes) -> bool:
     return path.startswith(REPOSITORIES + b"/") and b"/.git/" not in path
 
 
+def is_spoolable(path: bytes, size: int) -> bool:
+    """Tell whether a plain file may wait in the spool: whoever needs it on the disk asks for it first.
+
+    Others do not know of the spool: libgit2, which reads a `.git`, who reads the metadata, and who looks for
+    attributes. A path that the disk might not take is refused as soon as it comes. To make a large file costs
+    little beside its bytes, and the disk should not hold it twice once it is needed.
+    """
+    is_read = b"/.git/" in path or path.endswith(b"/.gitattributes") or _OPENED.fullmatch(path) is not None
+    is_small = size <= _LARGEST_SPOOLED and len(path) <= _LONGEST_SPOOLED
+    return is_small and not is_read and in_tree(path, Kind.FILE)
+
+
 def find_dot_git_alias(path: bytes) -> bytes | None:
     """Return the part of a path that git takes for a `.git` though it is spelled otherwise, or None."""
     dot_git = _DOT_GIT.search(path) if b"git" in path.lower() else None
@@ -128,81 +141,6 @@ class Folders(Struct, frozen=True):
         return folders
 
 
-class ContentHash:
-    """The id that git would give a file's content (a blob's SHA-1), made while the content streams by."""
-
-    def __init__(self, size: int) -> None:
-        self._sha1 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-        self.has_returns = False
-
-    def update(self, piece: bytes | memoryview) -> None:
-        """Take the next piece of the content."""
-        self._sha1.update(piece)
-        self.has_returns = self.has_returns or bytes(piece).find(b"\r") >= 0
-
-    def digest(self) -> bytes:
-        """Return the id, twenty bytes."""
-        return self._sha1.digest()
-
-
-class Contents(Struct):
-    """The ids of many files' contents, in eight bytes a file: an edit is seen whatever its size and time.
-
-    Text with carriage returns is apart, as git may convert it. A name that the archive has more than once is
-    not known. `attribute_files` are the paths of the files named `.gitattributes`.
-    """
-
-    plain: array[int] = field(default_factory=lambda: array("q"))
-    with_returns: array[int] = field(default_factory=lambda: array("q"))
-    repeated: set[bytes] = field(default_factory=set)
-    attribute_files: set[bytes] = field(default_factory=set)
-
-    def add(self, path: bytes, content: ContentHash, tally: Tally) -> None:
-        """Remember the content of a file that was written; raise SessionTooLarge for too many to remember."""
-        ids = self.with_returns if content.has_returns else self.plain
-        ids.append(_key(path, content.digest()))
-        if path.endswith(b"/.gitattributes"):
-            tally.add_kept(ENTRY + len(path))
-            self.attribute_files.add(path)
-
-    def of_folder(self, folder: bytes, path: bytes, *, converting: bool) -> FolderContents:
-        """Select the files below `folder`, which is at `path` on the disk.
-
-        `converting` says that git may convert text with carriage returns, whose blob is not its content.
-        """
-        known = {*self.plain} if converting else {*self.plain, *self.with_returns}
-        return FolderContents(folder + b"/", path + b"/", known, self.repeated)
-
-
-class FolderContents(Struct, frozen=True):
-    """The contents of one folder's files."""
-
-    prefix: bytes
-    folder: bytes
-    known: set[int]
-    repeated: set[bytes]
-
-    @classmethod
-    def unknown(cls) -> FolderContents:
-        """Return the contents of a folder of which nothing is known."""
-        return cls(b"", b"", set(), set())
-
-    def has(self, path: bytes, status: os.stat_result, oid: bytes) -> bool:
-        """Tell whether the file or link at `path` is known to have the content of the blob `oid`."""
-        if stat.S_ISLNK(status.st_mode) and self.folder:
-            target = os.readlink(self.folder + path)
-            content = ContentHash(len(target))
-            content.update(target)
-            return content.digest() == oid
-        name = self.prefix + path
-        return _key(name, oid) in self.known and name not in self.repeated
-
-
-def _key(path: bytes, digest: bytes) -> int:
-    # Python's own hash of bytes is keyed anew in each process, so no archive can aim at a collision.
-    return hash(path + b"\0" + digest)
-
-
 class Kept(Struct, frozen=True):
     """The part of a member's header that is not on the disk, while its mode there is still `disk_mode`."""
 
@@ -222,8 +160,9 @@ class Inventory(Struct):
     `prefix` is `./` if names began so; `subsecond` says whether modification times had fractions;
     `quarantined_repositories` are the folders whose `.git` libgit2 does not see: nested repositories, and the
     session's own if its `.git` is a file or a link. `misnamed` are paths that git takes for a `.git` on some
-    system and never adds, such as `.GIT`. `contents` knows the files as they were unpacked. `repository` is
-    the session's own if it lies deeper than in a folder of the workspace.
+    system and never adds, such as `.GIT`. `contents` knows the files as they were unpacked, `spool` has those
+    that are not on the disk. `repository` is the session's own if it lies deeper than in a folder of the
+    workspace.
     """
 
     owner: Owner = field(default_factory=_process_owner)
@@ -234,6 +173,7 @@ class Inventory(Struct):
     quarantined_repositories: set[bytes] = field(default_factory=set)
     misnamed: set[bytes] = field(default_factory=set)
     contents: Contents = field(default_factory=Contents)
+    spool: Spool = field(default_factory=Spool)
     repository: bytes = b""
 
 
@@ -244,6 +184,7 @@ class Disk:
         self.tree, self._quarantine = os.fsencode(folders.tree), os.fsencode(folders.quarantine)
         self._inventory = inventory
         self._tally = tally
+        self._has_hard_links = False
         self._umask = _find_umask(self._quarantine)
         self._made = {self.tree, self._quarantine}
 
@@ -274,11 +215,25 @@ class Disk:
     def make_folder(self, path: bytes, mode: int) -> None:
         """Make a folder, or set the mode of one that was made."""
         if path not in self._made:
+            if path.removeprefix(self.tree + b"/") in self._inventory.spool:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             os.mkdir(path, mode)
             self._note(path, self._made)
             if not mode & self._umask:
                 return
         os.chmod(path, mode)
+
+    def can_spool(self, path: bytes, size: int) -> bool:
+        """Tell whether a file can go to the spool, and none of its name is on the disk."""
+        if not (self._inventory.spool.has_room(path) and is_spoolable(path, size)):
+            return False
+        return not (self._has_hard_links and os.path.lexists(self.tree + b"/" + path))
+
+    def spool_file(self, path: bytes, mode: int, mtime: int, pieces: Iterable[memoryview]) -> None:
+        """Let a file wait in the spool, in place of what is there, unless that is a folder."""
+        if self.tree + b"/" + path in self._made:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        self._inventory.spool.add(path, mode, mtime, pieces)
 
     def write_file(
         self, path: bytes, mode: int, mtime: int, pieces: Iterable[memoryview], content: ContentHash | None
@@ -312,6 +267,7 @@ class Disk:
 
     def make_hard_link(self, old: bytes, new: bytes) -> None:
         """Give a file another name, in place of what has it."""
+        self._has_hard_links = True
         try:
             os.link(old, new, follow_symlinks=False)
         except FileExistsError:

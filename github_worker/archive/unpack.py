@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from github_worker.archive import pack_index, tar
+from github_worker.archive.contents import ContentHash, Spool
 from github_worker.archive.gzip import inflate
 from github_worker.archive.limits import ENTRY, RECORD, Limits, Tally
 from github_worker.archive.loose_object import inspect, inspect_file
@@ -22,7 +23,6 @@ from github_worker.archive.quarantine import (
     METADATA,
     REPOSITORIES,
     WORKSPACE,
-    ContentHash,
     Disk,
     Folders,
     Inventory,
@@ -41,15 +41,21 @@ _MAX_MTIME = 2**63 - 1  # nanoseconds: the year 2262
 
 
 def unpack(
-    chunks: Iterable[bytes], folders: Folders, limits: Limits, tally: Tally | None = None
+    chunks: Iterable[bytes],
+    folders: Folders,
+    limits: Limits,
+    tally: Tally | None = None,
+    *,
+    spool: Spool | None = None,
 ) -> Inventory:
     """Write the content of a gzip'd tar into empty `folders`, and return all that a disk cannot say of it.
 
+    With a `spool`, plain files wait there until they are fetched, as far as that is possible.
     Blocks: call it in a thread, and read `tally` from any other. Raises SessionCorrupt, SessionTooLarge,
     OSError of the disk, and what `chunks` raises.
     """
     tally = tally or Tally(limits)
-    inventory = Inventory()
+    inventory = Inventory(spool=spool or Spool())
     unpacker = Unpacker(Disk(folders, inventory, tally), inventory, tally)
     unpacker.run(TarReader(inflate(chunks, tally), tally))
     return inventory
@@ -106,12 +112,23 @@ class Unpacker:
         pieces = reader.content(member)
         if is_loose_object(member.path):
             pieces = inspect(member.path, pieces, self._tally)
-        content = ContentHash(member.size) if is_in_worktree(member.path) else None
         path = self._disk.prepare(member.path, Kind.FILE)
-        self._disk.write_file(path, disk_mode, member.mtime, pieces, content)
-        if content is not None:
-            self._inventory.contents.add(member.path, content, self._tally)
+        if self._disk.can_spool(member.path, member.size):
+            self._disk.spool_file(member.path, disk_mode, member.mtime, pieces)
+        else:
+            content = ContentHash(member.size) if is_in_worktree(member.path) else None
+            self._inventory.spool.discard(member.path)
+            self._disk.write_file(path, disk_mode, member.mtime, pieces, content)
+            self._note_content(member.path, content)
         self._keep(member, disk_mode)
+
+    def _note_content(self, path: bytes, content: ContentHash | None) -> None:
+        if content is None:
+            return
+        self._inventory.contents.add(path, content)
+        if path.endswith(b"/.gitattributes"):
+            self._tally.add_kept(ENTRY + len(path))
+            self._inventory.contents.attribute_files.add(path)
 
     def _make_folder(self, member: Member) -> None:
         if not member.path:
@@ -132,6 +149,7 @@ class Unpacker:
         if not 0 < len(member.link) < self._tally.limits.max_path or b"\0" in member.link:
             raise SessionCorrupt(f"The session's archive has a link to nowhere: {quote(member.path)}")
         self._disk.prepare(member.path, Kind.LINK)
+        self._inventory.spool.discard(member.path)
         self._links[member.path] = member
         self._tally.add_kept(ENTRY + _size_of(member))
         self._keep(member, member.mode)
@@ -153,10 +171,12 @@ class Unpacker:
 
     def _link_file(self, source: bytes, path: bytes) -> None:
         old, new = self._disk.locate(source, Kind.FILE), self._disk.prepare(path, Kind.FILE)
+        self._inventory.spool.fetch(source)
         if not _is_file(old):
             raise SessionCorrupt(f"The session's archive has {quote(path)}, a link to no file before it")
         if is_loose_object(path):
             inspect_file(path, old, self._tally)
+        self._inventory.spool.discard(path)
         # What is written in place, as a log of git's is, must not change an object by its other name.
         together = in_tree(source, Kind.FILE) == in_tree(path, Kind.FILE)
         if together and is_object_file(source) == is_object_file(path):
@@ -165,7 +185,8 @@ class Unpacker:
             self._disk.copy_file(old, new)
 
     def _keep_special(self, member: Member) -> None:
-        if os.path.lexists(self._disk.prepare(member.path, Kind.FILE)):
+        path = self._disk.prepare(member.path, Kind.FILE)
+        if os.path.lexists(path) or member.path in self._inventory.spool:
             raise _two_kinds(member.path)
         self._inventory.specials[member.path] = member
         self._tally.add_kept(2 * ENTRY + _size_of(member))
@@ -174,7 +195,8 @@ class Unpacker:
         """See that the two folders make one archive again; there are no links on the disk yet."""
         for folder in self._disk.quarantined_folders():
             there = self._disk.tree + b"/" + folder
-            if folder in self._links or (os.path.lexists(there) and not os.path.isdir(there)):
+            is_file = folder in self._inventory.spool
+            if is_file or folder in self._links or (os.path.lexists(there) and not os.path.isdir(there)):
                 raise _two_kinds(folder)
         for folder in self._inventory.quarantined_repositories:
             if os.path.lexists(os.path.join(self._disk.tree, folder, b".git")):

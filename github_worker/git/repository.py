@@ -11,6 +11,7 @@ import pygit2
 from msgspec import Struct
 from pygit2.enums import RepositoryOpenFlag, RepositoryState, SortMode
 
+from github_worker.archive.contents import FolderFiles
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import (
     NoRepository,
@@ -20,7 +21,6 @@ from github_worker.errors import (
 )
 from github_worker.git import index_file
 from github_worker.git.config import RepositoryConfig, Rules, read_rules
-from github_worker.git.index_file import IsUnchanged
 from github_worker.git.remote import Remote
 from github_worker.redaction import USERNAME, Secret, scrub
 
@@ -55,8 +55,11 @@ class Repository:
         rules: Rules | None = None,
         *,
         username: str = USERNAME,
+        files: FolderFiles | None = None,
     ) -> None:
         self.folder = folder
+        self.files = files or FolderFiles.none()
+        self._is_renewed = files is None
         self.committer = committer
         self.rules = rules or Rules()
         self.libgit2 = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
@@ -72,15 +75,14 @@ class Repository:
         token: Secret | None,
         committer: Person,
         *,
-        is_unchanged: IsUnchanged,
+        files: FolderFiles,
         sparse_checkout: bytes | None = None,
         username: str = USERNAME,
     ) -> Repository:
         """Open the repository in `folder`; raise NoRepository or UnsupportedRepository.
 
-        `is_unchanged` tells of a file and an object whether it is the file's content (see index_file.renew),
-        `sparse_checkout` is the content of the repository's own `info/sparse-checkout`, `username` what the
-        git server takes the token with.
+        `files` are the worktree's as they were unpacked, `sparse_checkout` is the content of the repository's
+        own `info/sparse-checkout`, `username` what the git server takes the token with.
         """
         config.check_supported()
         git = folder / ".git"
@@ -90,9 +92,8 @@ class Repository:
             (git / needed).mkdir(exist_ok=True)
         (git / "config").write_text(config.working(url))
         rules = read_rules(git, config, sparse_checkout)
-        index_file.renew(folder, is_unchanged)
         try:
-            repository = cls(folder, url, token, committer, rules, username=username)
+            repository = cls(folder, url, token, committer, rules, username=username, files=files)
         except pygit2.GitError as error:
             raise UnsupportedRepository(f"The repository cannot be opened: {error}") from error
         if repository.libgit2.state() not in _UNFINISHED:
@@ -191,6 +192,18 @@ class Repository:
         return self.libgit2.merge_base(one, other) is not None
 
     # What moves it
+
+    def renew_index(self) -> None:
+        """Let the index know the files as they were unpacked; whoever compares the two calls it first."""
+        if not self._is_renewed:
+            index_file.renew(self.folder, self.files.has)
+            self._is_renewed = True
+
+    def write_files(self) -> None:
+        """Write the files that are not on the disk yet, for libgit2 to look at."""
+        if self.files.fetch_all():
+            self._is_renewed = False
+        self.renew_index()
 
     def start(self, branch: str, at: str | None) -> None:
         """Put HEAD on a new branch at a commit, leaving index and files as they are."""

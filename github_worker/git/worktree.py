@@ -50,7 +50,8 @@ def is_clean(repository: Repository) -> bool:
 
 
 def refresh(repository: Repository) -> None:
-    """Let the index remember the files that are unchanged, so that libgit2 takes nothing else for an edit."""
+    """Write all files to the disk, and let the index remember what is unchanged: libgit2 looks at both."""
+    repository.write_files()
     worktree = Worktree(repository, ())
     for _ in worktree.tracked_changes():
         pass
@@ -69,6 +70,7 @@ class Worktree:
         self.left_out: list[tuple[bytes, str]] = []
         self._repository = repository
         self._root = os.fsencode(repository.folder) + b"/"
+        self._files = repository.files
         self._make_blob = make_blob
         self._nested = {os.fsencode(folder) for folder in nested}
         self._rules = repository.rules
@@ -81,6 +83,7 @@ class Worktree:
         self._submodules: set[bytes] = set()
         self._rule_entries: dict[bytes, Entry] = {}
         self._early_rules: set[bytes] = set()
+        repository.renew_index()
         self._load()
 
     def _load(self) -> None:
@@ -104,16 +107,23 @@ class Worktree:
 
     def _is_unchanged(self, entry: Entry, written: int) -> bool:
         """Tell whether the index alone says that git would leave a path as it is."""
-        if entry.is_assumed_valid or self._is_in_nested(entry.path):
+        if entry.is_assumed_valid or self._is_in_nested(entry.path) or self._is_spooled_unchanged(entry):
             return True
         status = self._status(entry.path)
         if entry.skips_worktree and status is None:
             return not any(map(self._status, folders_above(entry.path)))
         if entry.skips_worktree:
             return not self._rules.sparse.is_on
-        if status is None or entry.is_intent or self._mode(status, entry) != entry.mode:
+        if status is None or entry.is_intent or self._mode(status.st_mode, entry) != entry.mode:
             return False
         return entry.has_stats_of(status, written)
+
+    def _is_spooled_unchanged(self, entry: Entry) -> bool:
+        """Tell whether a file that is not on the disk is what the index has: no other one may stay away."""
+        mode = None if entry.skips_worktree or entry.is_intent else self._files.mode(entry.path)
+        if mode is None or self._mode(mode, entry) != entry.mode:
+            return False
+        return self._files.spool_has(entry.path, entry.id)
 
     def changes(self) -> Iterator[Change]:
         """Yield every change that `git add -A` would stage."""
@@ -167,22 +177,22 @@ class Worktree:
         if status is None:
             is_empty = entry is not None and entry.mode == FileMode.COMMIT and self._is_folder(path)
             return None if entry is None or is_empty else Change(path)
-        mode = self._mode(status, entry)
+        mode = self._mode(status.st_mode, entry)
         oid = self._blob(path, status, entry)
         if entry and not entry.is_intent and (mode, oid) == (entry.mode, entry.id):
             self._unchanged.append((path, status))
             return None
         return Change(path, mode, oid, status)
 
-    def _mode(self, status: os.stat_result, entry: Entry | None) -> int:
+    def _mode(self, mode: int, entry: Entry | None) -> int:
         """Return the mode that git would record (`ce_mode_from_stat` in its read-cache.h)."""
-        if stat.S_ISLNK(status.st_mode):
+        if stat.S_ISLNK(mode):
             return FileMode.LINK
         if entry and entry.mode == FileMode.LINK and not self._rules.symlinks:
             return FileMode.LINK
         if not self._rules.filemode:
             return entry.mode if entry and stat.S_ISREG(entry.mode) else FileMode.BLOB
-        return FileMode.BLOB_EXECUTABLE if status.st_mode & stat.S_IXUSR else FileMode.BLOB
+        return FileMode.BLOB_EXECUTABLE if mode & stat.S_IXUSR else FileMode.BLOB
 
     # Content
 
@@ -282,20 +292,25 @@ class Worktree:
 
     def _find_untracked(self, folder: bytes) -> Iterator[bytes]:
         """Yield the files and links below a folder that the index does not have and no rule ignores."""
-        with os.scandir(self._root + folder) as listed:
-            found = sorted(listed, key=lambda entry: entry.name)
-        for entry in found:
-            path = folder + b"/" + entry.name if folder else entry.name
-            if self._is_dot_git(entry.name) or path in self._nested or path in self._submodules:
+        for name, is_folder in self._list(folder):
+            path = folder + b"/" + name if folder else name
+            if self._is_dot_git(name) or path in self._nested or path in self._submodules:
                 continue
-            if entry.is_dir(follow_symlinks=False):
+            if is_folder:
                 if not self._ignore_rules.ignores(path, is_folder=True):
                     yield from self._find_untracked(path)
-            elif (entry.is_file(follow_symlinks=False) or entry.is_symlink()) and self._is_new(path):
+            elif self._is_new(path):
                 if self._rules.sparse.includes(path):
                     yield path
                 else:
                     self.left_out.append((path, _OUTSIDE))
+
+    def _list(self, folder: bytes) -> list[tuple[bytes, bool]]:
+        """Return by name what is in a folder, and whether it is one: files on the disk or not, and links."""
+        with os.scandir(self._root + folder) as listed:
+            known = filter(_is_known, listed)
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in known]
+        return sorted([*found, *((name, False) for name in self._files.names(folder))])
 
     def _is_new(self, path: bytes) -> bool:
         """Tell whether git would add a file: the index does not have it, and no rule ignores it."""
@@ -318,6 +333,7 @@ class Worktree:
         parent, _, name = path.rpartition(b"/")
         if name in (b"", b".", b"..") or not self._is_folder(parent):
             return None
+        self._files.fetch(path)
         try:
             status = os.lstat(self._root + path)
         except (FileNotFoundError, NotADirectoryError):
@@ -339,6 +355,12 @@ def _is_before(path: bytes, rules: bytes) -> bool:
     """Tell whether a path, the one before `rules` in the index, is in the same folder or below it."""
     folder = rules.rpartition(b"/")[0]
     return bool(path) and (not folder or path.startswith(folder + b"/"))
+
+
+def _is_known(entry: os.DirEntry[bytes]) -> bool:
+    """Tell whether git knows of such an entry: a file, a folder or a link."""
+    is_plain = entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
+    return is_plain or entry.is_symlink()
 
 
 def _is_real_folder(path: bytes) -> bool:

@@ -21,9 +21,10 @@ import msgspec
 from msgspec import Struct
 
 from github_worker.archive.adoption import adopt
+from github_worker.archive.contents import FolderFiles, Spool, Trust
 from github_worker.archive.limits import Limits
 from github_worker.archive.pack import pack
-from github_worker.archive.quarantine import FolderContents, Folders, Inventory
+from github_worker.archive.quarantine import Folders, Inventory
 from github_worker.archive.unpack import unpack
 from github_worker.contract import (
     CloneRepository,
@@ -61,7 +62,7 @@ class RepositoryFolders(Struct, frozen=True):
     nested: list[str]
     misnamed: list[str]
     attribute_files: list[Path]
-    contents: Callable[..., FolderContents]
+    files: Callable[[Trust], FolderFiles]
 
 
 class Session:
@@ -93,7 +94,9 @@ class Session:
             _below(path, inventory.quarantined_repositories),
             _below(path, inventory.misnamed),
             [worktree / name for name in _below(path, inventory.contents.attribute_files)],
-            partial(inventory.contents.of_folder, os.fsencode(path), os.fsencode(worktree)),
+            partial(
+                FolderFiles, inventory.contents, inventory.spool, os.fsencode(path), os.fsencode(worktree)
+            ),
         )
 
     def adopt(self, cloned_path: str) -> bool:
@@ -180,7 +183,8 @@ class Sessions:
                     return Session(session_id, folders, Inventory(), self.limits, None)
                 received.size, received.total = 0, download.size
                 chunks = translate_interruption(received.count_chunks(download.chunks))
-                inventory = unpack(chunks, folders, self.limits)
+                spool = Spool(folder / "spool", folders.tree)
+                inventory = unpack(chunks, folders, self.limits, spool=spool)
             session = Session(session_id, folders, inventory, self.limits, download.version)
             if session.metadata.github is not None:
                 session.adopt(session.metadata.github.cloned_path)

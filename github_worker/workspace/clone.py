@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from msgspec import Struct
 
+from github_worker.archive.contents import Trust
 from github_worker.contract import Cloned, CloneRepository, InitSession, RepositoryUrl
 from github_worker.errors import MergeConflict, OtherRepository
 from github_worker.git.checkout import fast_forward, write_worktree
@@ -19,6 +19,7 @@ from github_worker.progress import Report, watch
 from github_worker.services import Services
 from github_worker.sessions.transaction import Session
 from github_worker.workspace.repository import (
+    SessionRepository,
     Workspace,
     find_repository,
     locate,
@@ -71,9 +72,12 @@ async def check_out(outcome: CloneOutcome, report: Report) -> None:
         report("cloned", f"Cloned {outcome.branch}")
 
 
-def require_empty(folder: Path) -> None:
-    """Raise OtherRepository if a repository's folder has something in it."""
-    if folder.is_symlink() or (folder.exists() and any(folder.iterdir())):
+def require_empty(location: SessionRepository) -> None:
+    """Raise OtherRepository if a repository's folder has something in it, or is none."""
+    folder = location.folders.worktree
+    has_files = any(location.folders.files(Trust.NONE).names(b""))
+    is_other = folder.is_symlink() or folder.is_file()
+    if has_files or is_other or (folder.exists() and any(folder.iterdir())):
         raise OtherRepository(f"The session has other files in {folder.name}")
 
 
@@ -83,7 +87,7 @@ async def _clone(
     url = RepositoryUrl.parse(request.repo_url)
     location = locate(session, request.directory or url.name, url)
     folder = location.folders.worktree
-    require_empty(folder)
+    require_empty(location)
     report("cloning", f"Cloning {url.owner}/{url.name}")
     username = services.settings.username_for(url.origin)
     repository = await asyncio.to_thread(

@@ -62,7 +62,7 @@ def _carry_branch(
 def _carry_clone(workspace: Workspace, newer: Session) -> None:
     source = workspace.location
     target = locate(newer, source.cloned_path, source.url)
-    require_empty(target.folders.worktree)
+    require_empty(target)
     shutil.copytree(
         source.folders.worktree,
         target.folders.worktree,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from github_worker.archive.quarantine import FolderContents
+from github_worker.archive.contents import FolderFiles, Trust
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import HostNotAllowed, NoRepository, OtherRepository, UnsupportedRepository
 from github_worker.git.config import RepositoryConfig, strip_user_info
@@ -77,13 +77,14 @@ class SessionRepository(Struct, frozen=True):
         """
         return _read(self.session, self.folders.quarantine / name, largest)
 
-    def contents(self, config: RepositoryConfig) -> FolderContents:
-        """Return which files are known to have which content, as far as git makes no other blob of it."""
+    def files(self, config: RepositoryConfig) -> FolderFiles:
+        """Return the worktree's files as unpacked, trusted as far as git makes no other blob of them."""
         files = [*self.folders.attribute_files, self.folders.worktree / ".git" / "info" / "attributes"]
         rules = b"".join(file.read_bytes() for file in files if file.is_file() and not file.is_symlink())
         if _CONVERTING.search(rules):
-            return FolderContents.unknown()
-        return self.folders.contents(converting=bool(rules) or config.get("core.autocrlf") is not None)
+            return self.folders.files(Trust.NONE)
+        is_converting = bool(rules) or config.get("core.autocrlf") is not None
+        return self.folders.files(Trust.PLAIN if is_converting else Trust.ALL)
 
 
 class Workspace(Struct, frozen=True):
@@ -141,7 +142,7 @@ def open_workspace(location: SessionRepository, services: Services, token: Secre
         location.url,
         token,
         services.committer,
-        is_unchanged=location.contents(config).has,
+        files=location.files(config),
         username=services.settings.username_for(location.url.origin),
         sparse_checkout=location.read_quarantined("info/sparse-checkout", _MAX_RULES_BYTES),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pygit2
 
+from github_worker.archive.contents import FolderFiles
 from github_worker.contract import RepositoryUrl
 from github_worker.git.config import RepositoryConfig
 from github_worker.git.native import isolate
@@ -21,9 +22,10 @@ _URL = RepositoryUrl.parse("https://github.com/octo/demo")
 
 
 def _read(folder: Path) -> None:
-    repository = Repository.open(
-        folder, RepositoryConfig(""), _URL, None, Person("a", "a@b"), is_unchanged=lambda *_: False
-    )
+    config, committer = RepositoryConfig(""), Person("a", "a@b")
+    repository = Repository.open(folder, config, _URL, None, committer, files=FolderFiles.none())
+    with suppress(Exception):
+        repository.renew_index()
     for step in _steps(repository):
         with suppress(Exception):
             step()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from github_worker.archive.contents import FolderFiles
 from github_worker.git import commits, index_file
 from github_worker.git.config import RepositoryConfig
 from github_worker.git.native import blob_id
@@ -43,11 +44,14 @@ def indexed(folder: Path) -> None:
 def reopened(folder: Path, like: Repository) -> Repository:
     """Open an unpacked worktree as a job does."""
 
-    def is_unchanged(path: bytes, _: os.stat_result, oid: bytes) -> bool:
-        return blob_id((folder / os.fsdecode(path)).read_bytes()) == oid
+    class Files(FolderFiles):
+        def has(self, path: bytes, status: os.stat_result, oid: bytes) -> bool:
+            return blob_id((folder / os.fsdecode(path)).read_bytes()) == oid
 
     config, url = RepositoryConfig(""), like.remote.url
-    return Repository.open(folder, config, url, None, COMMITTER, is_unchanged=is_unchanged)
+    repository = Repository.open(folder, config, url, None, COMMITTER, files=Files.none())
+    repository.renew_index()
+    return repository
 
 
 def looked_at(repository: Repository) -> set[str]:

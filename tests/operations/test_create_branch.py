@@ -10,6 +10,9 @@ import pytest
 
 from github_worker.contract import BranchStarted, ModelCredentials, SessionNamed
 from github_worker.errors import BranchNotFound, NoRepository, OtherRepository, SessionNotFound
+from github_worker.progress import ByteCount
+from github_worker.services import Services
+from github_worker.settings import from_env
 from tests.operations.conftest import SESSION, JobRunner
 from tests.support.git_server import GitServer
 from tests.support.model import Model, Say
@@ -98,6 +101,58 @@ async def test_another_base_is_fetched(runner: JobRunner, origin: Origin, sessio
     result = await runner.branch(base_branch="dev")
     assert (result.base_branch, result.commit) == ("dev", tip)
     assert sessions.get(SESSION).read("workspace/workspace/demo/dev.txt") == b"dev\n"
+
+
+async def test_another_base_changes_files_under_uncommitted_work(
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, tmp_path: Path
+) -> None:
+    """What the base has otherwise is checked out, what was edited is carried along, and git finds no more."""
+    await runner.clone(origin.url)
+    origin.branch("dev")
+    origin.commit({"README.md": "# Dev\n"}, branch="dev")
+    sessions.edit(SESSION, {"new.txt": "new\n"})
+    await runner.branch(base_branch="dev")
+    stored = sessions.get(SESSION)
+    assert stored.read("workspace/workspace/demo/README.md") == b"# Dev\n"
+    assert git("-C", stored.extract(tmp_path), "status", "--porcelain") == b"?? new.txt\n"
+
+
+async def test_what_a_branch_does_not_change_comes_back_as_it_was(
+    runner: JobRunner, origin: Origin, sessions: SessionFolder
+) -> None:
+    """Every file and folder but git's notes of the branch, the index too: content, mode and time."""
+    await runner.clone(origin.url)
+    edits = {"README.md": "# Mine\n", "new.txt": "new\n", "node_modules/a/index.js": "x\n"}
+    sessions.edit(SESSION, edits)
+    before = sessions.get(SESSION)
+    await runner.branch()
+    after = sessions.get(SESSION)
+    for name, member in before.members().items():
+        if not name.endswith((".session-metadata.json", ".git/HEAD", ".git/config", ".git/logs/HEAD")):
+            kept = after.members()[name]
+            assert (kept.type, kept.mode, kept.size, kept.linkname) == (
+                member.type,
+                member.mode,
+                member.size,
+                member.linkname,
+            )
+            if member.isreg():
+                assert kept.mtime == member.mtime, name
+                assert after.read(name) == before.read(name), name
+
+
+async def test_a_branch_writes_no_file_of_the_worktree(
+    runner: JobRunner, origin: Origin, sessions: SessionFolder
+) -> None:
+    """A session is opened with git's own files and the metadata on the disk, whatever else it holds."""
+    await runner.clone(origin.url)
+    sessions.edit(SESSION, {"new.txt": "new\n"})
+    services = Services.from_settings(from_env(runner.env))
+    tree = services.sessions.load(SESSION, ByteCount()).folders.tree
+    files = [path.relative_to(tree) for path in tree.rglob("*") if path.is_file()]
+    await services.cleanup()
+    assert files
+    assert [path for path in files if ".git" not in path.parts] == [Path("workspace/.session-metadata.json")]
 
 
 async def test_a_base_that_is_nowhere(runner: JobRunner, origin: Origin, sessions: SessionFolder) -> None:

@@ -94,14 +94,26 @@ async def test_a_link_on_the_way_is_not_followed(
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize(
+    ("file", "directory"),
+    [
+        ("apps", "apps/web"),
+        ("apps/web", "apps/web"),
+        ("apps/web", "apps/web/ui"),
+        ("apps/web/mine", "apps/web"),
+        ("apps/web/src/mine", "apps/web"),
+        ("demo", "demo"),
+        ("demo/mine", "demo"),
+    ],
+)
 async def test_a_file_on_the_way_is_not_replaced(
-    runner: JobRunner, origin: Origin, sessions: SessionFolder
+    runner: JobRunner, origin: Origin, sessions: SessionFolder, file: str, directory: str
 ) -> None:
-    """The session keeps it."""
-    before = pack(metadata(SESSION), entries={"workspace/workspace/apps": b"mine"})
+    """The session keeps it, whether it stands in the place of a folder or in the one to clone into."""
+    before = pack(metadata(SESSION), entries={f"workspace/workspace/{file}": b"mine"})
     sessions.put(SESSION, before)
     with pytest.raises(OtherRepository):
-        await runner.clone(origin.url, directory="apps/web")
+        await runner.clone(origin.url, directory=directory)
     assert sessions.get(SESSION).data == before
 
 

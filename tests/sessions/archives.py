@@ -7,9 +7,11 @@ import io
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
 
+from github_worker.archive.contents import Spool
 from github_worker.archive.limits import Limits
 from github_worker.archive.pack import pack
 from github_worker.archive.quarantine import Folders, Inventory
@@ -48,12 +50,20 @@ class Unpacked(NamedTuple):
     inventory: Inventory
 
 
-def unpacked(folder: Path, data: bytes | Iterable[bytes], limits: Limits | None = None) -> Unpacked:
-    """Unpack into new folders below `folder`."""
+# Whether `unpacked` writes every file to the disk, where a test does not say.
+ON_DISK = ContextVar("ON_DISK", default=False)
+
+
+def unpacked(
+    folder: Path, data: bytes | Iterable[bytes], limits: Limits | None = None, *, on_disk: bool | None = None
+) -> Unpacked:
+    """Unpack into new folders below `folder`, plain files into a spool as a job does, unless `on_disk`."""
     folder.mkdir(exist_ok=True)
     folders = Folders.make(folder)
     chunks = split(data) if isinstance(data, bytes) else data
-    return Unpacked(folders, unpack(chunks, folders, limits or Limits()))
+    on_disk = ON_DISK.get() if on_disk is None else on_disk
+    spool = None if on_disk else Spool(folder / "spool", folders.tree)
+    return Unpacked(folders, unpack(chunks, folders, limits or Limits(), spool=spool))
 
 
 def split(data: bytes, size: int = 10_000) -> Iterator[bytes]:

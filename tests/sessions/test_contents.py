@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from github_worker.archive.quarantine import ContentHash
+from github_worker.archive.contents import ContentHash
 
 
 @pytest.mark.parametrize("pieces", [[b"\r\n"], [b"a\r"], [b"a", b"\rb"], [b"a\r\n", b"b"]])

@@ -14,6 +14,8 @@ import pytest
 from github_worker.errors import JobError, SessionCorrupt, SessionTooLarge
 from tests.sessions.archives import REPOSITORY, archive, listing, member, packed, unpacked
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 GIT = f"{REPOSITORY}/.git"
 Members = list[tarfile.TarInfo | tuple[str, bytes]]
 
@@ -140,7 +142,8 @@ def test_no_link_stands_where_the_worker_opens_files(tmp_path: Path) -> None:
 
 def test_devices_are_never_made(tmp_path: Path) -> None:
     """Devices and pipes go back into the archive and are not on the disk."""
-    session = unpacked(tmp_path / "session", archive(member("pipe", tarfile.FIFOTYPE), ("file", b"")))
+    data = archive(member("pipe", tarfile.FIFOTYPE), ("file", b""))
+    session = unpacked(tmp_path / "session", data, on_disk=True)
     assert os.listdir(session.folders.tree) == ["file"]
     assert listing(packed(session))["pipe"][0] == tarfile.FIFOTYPE
 

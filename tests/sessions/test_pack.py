@@ -51,6 +51,7 @@ def session(tmp_path: Path) -> Unpacked:
             (PACK, b"PACK"),
             (".claude/x", b"x"),
         ),
+        on_disk=True,
     )
 
 

@@ -40,6 +40,7 @@ def travel(writer: Writer, folder: Path) -> Journey:
     writer.write(source, before)
     session = unpacked(folder / "session", before.read_bytes())
     after.write_bytes(packed(session))
+    _ = list(session.inventory.spool.fetch_all())
     return Journey(seen(source), seen(session.folders.tree), after)
 
 

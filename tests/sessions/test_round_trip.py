@@ -14,6 +14,8 @@ import pytest
 from github_worker.archive.quarantine import Inventory
 from tests.sessions.archives import OBJECT, REPOSITORY, Unpacked, archive, listing, member, packed, unpacked
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 GIT = f"{REPOSITORY}/.git"
 
 KEPT: dict[str, list[tarfile.TarInfo | tuple[str, bytes]]] = {
@@ -147,7 +149,7 @@ def test_gnu_tar_unpacks_every_name(locale: str, tmp_path: Path) -> None:
     members = [
         each for name in ("non-ASCII names", "names of no encoding", "long names") for each in KEPT[name]
     ]
-    session = unpacked(tmp_path / "session", archive(*members))
+    session = unpacked(tmp_path / "session", archive(*members), on_disk=True)
     out = tmp_path / "out"
     out.mkdir()
     command = ["tar", "-xz", "-C", str(out)]
@@ -190,7 +192,7 @@ def test_a_later_member_replaces_an_earlier_one(tmp_path: Path) -> None:
 def test_the_session_is_split_in_two(tmp_path: Path) -> None:
     """Git's data and the worktree are where libgit2 looks; config, hooks and nested repositories are not."""
     members = [*KEPT["hooks and config"], *KEPT["nested repositories"]]
-    folders, inventory = unpacked(tmp_path / "session", archive(*members))
+    folders, inventory = unpacked(tmp_path / "session", archive(*members), on_disk=True)
     assert os.listdir(folders.tree / GIT) == ["HEAD"]
     assert sorted(os.listdir(folders.quarantine / GIT)) == ["config", "hooks", "objects", "refs"]
     assert sorted(os.listdir(folders.tree / REPOSITORY / "vendor")) == ["code.c"]
@@ -208,6 +210,7 @@ def test_an_unwritable_session_can_be_worked_in(tmp_path: Path) -> None:
             member(f"{GIT}/logs/HEAD", mode=0o444),
             member("workspace/file", mode=0),
         ),
+        on_disk=True,
     )
     assert (folders.tree / "workspace").stat().st_mode & 0o700 == 0o700
     assert (folders.tree / GIT / "logs" / "HEAD").stat().st_mode & 0o600 == 0o600
@@ -216,7 +219,7 @@ def test_an_unwritable_session_can_be_worked_in(tmp_path: Path) -> None:
 
 def test_a_changed_mode_is_not_undone(tmp_path: Path) -> None:
     """The mode that an archive had goes back only while nobody set another."""
-    session = unpacked(tmp_path / "session", archive(member("a", mode=0), member("b", mode=0)))
+    session = unpacked(tmp_path / "session", archive(member("a", mode=0), member("b", mode=0)), on_disk=True)
     (session.folders.tree / "a").chmod(0o755)
     after = listing(packed(session))
     assert (after["a"][1], after["b"][1]) == (0o755, 0)
