@@ -39,7 +39,8 @@ class Engine:
         command += ["--host", f"unix://{self._socket}", "--no-new-privileges"]
         command += ["--cgroup-parent", CGROUP]
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            # In a session of its own, as who interrupts the tests lets them end it in order.
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def __enter__(self) -> Self:
         try:
