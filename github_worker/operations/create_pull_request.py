@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from github_worker.contract import BranchTip, CreatePullRequest, PullRequestOpened
+from github_worker.errors import PullRequestExists
 from github_worker.github.client import open_github
 from github_worker.github.pull_requests import PullRequestTexts, exists_error
 from github_worker.github.repository import Repository
@@ -31,13 +32,24 @@ async def _open_or_update(
 ) -> PullRequest:
     existing = await repository.pull_requests.find_open(head, request.base)
     if existing is None:
-        pull_request = await open_pull_request(repository, head, request, services.namer, report)
+        try:
+            pull_request = await open_pull_request(repository, head, request, services.namer, report)
+        except PullRequestExists as error:  # opened by somebody else meanwhile
+            if not request.update or "number" not in error.data:
+                raise
+            return await _update(repository, error.data["number"], request, report)
         report("pr_created", f"Opened #{pull_request.number}: {pull_request.html_url}")
         return pull_request
     if not request.update:
         raise exists_error(existing)
+    return await _update(repository, existing.number, request, report)
+
+
+async def _update(
+    repository: Repository, number: int, request: CreatePullRequest, report: Report
+) -> PullRequest:
     texts = PullRequestTexts(request.title, request.body)
-    pull_request = await repository.pull_requests.update(existing.number, texts)
+    pull_request = await repository.pull_requests.update(number, texts)
     report("pr_found", f"Updated #{pull_request.number}: {pull_request.html_url}")
     return pull_request
 

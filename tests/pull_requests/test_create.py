@@ -17,7 +17,7 @@ from github_worker.errors import (
     SessionNotFound,
 )
 from tests.pull_requests.conftest import Jobs, metadata_of
-from tests.support.faults import Answer, Cut, Moment
+from tests.support.faults import Answer, Cut, Meanwhile, Moment
 from tests.support.github import GitHub
 from tests.support.model import Model, Say
 from tests.support.sessions import SessionFolder, metadata, pack
@@ -244,6 +244,15 @@ async def test_an_open_pull_request_is_updated_if_asked_to(
     made = await jobs.run(CreatePullRequest, head="topic", base="main", update=True, **texts)
     pull = github.repository.pulls[1]
     assert (made.number, made.title, pull.title, pull.body) == (1, title, title, body)
+    assert jobs.stages == ["creating_pr", "pr_found"]
+
+
+async def test_one_that_somebody_opens_meanwhile_is_updated_if_asked_to(github: GitHub, jobs: Jobs) -> None:
+    """Two callers that both ask to update end with one pull request, and neither of them with an error."""
+    opens = Meanwhile(lambda: github.repository.open("topic", "main", "Theirs"))
+    github.faults.add(opens, "POST /repos/octocat/hello-world/pulls")
+    made = await jobs.run(CreatePullRequest, head="topic", base="main", update=True, title="Ours")
+    assert (made.number, github.repository.pulls[1].title) == (1, "Ours")
     assert jobs.stages == ["creating_pr", "pr_found"]
 
 
