@@ -33,7 +33,7 @@ from github_worker.contract import (
     Transferred,
     Warned,
 )
-from github_worker.redaction import Secret
+from github_worker.redaction import Secret, scrub
 from github_worker.retry import Backoff
 from github_worker_client.autocommit import AutoCommit, Credentials
 from github_worker_client.client import GitHubWorker
@@ -111,5 +111,6 @@ __all__ = [
     "Warned",
     "WorkerBusy",
     "WorkerUnavailable",
+    "scrub",
     "__version__",
 ]

@@ -90,6 +90,10 @@ class GitServer(StandIn):
         repository.commit({"README.md": f"# {name}\n"} | dict(files or {}), "Begin")
         return repository
 
+    def answer_beside(self, request: Handler, body: IO[bytes]) -> tuple[int, bytes] | None:
+        """Answer a request that is not git's with a status and JSON; here there is no such answer."""
+        return None
+
     def find(self, owner: str, name: str) -> Repository | None:
         """Return the repository, if there is one."""
         return self._repositories.get((owner, name))
@@ -107,7 +111,7 @@ class _GitHandler(Handler):
             faults.strike(fault, Moment.RECEIVED)
             self._respond(request, fault, body)
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
     def _request(self) -> Request:
         target = urlsplit(self.path)
@@ -132,6 +136,8 @@ class _GitHandler(Handler):
         repository = match and self.git_server.find(match["owner"], match["name"])
         if isinstance(fault, Answer):
             self.answer(fault.status, fault.body, **fault.headers)
+        elif not match and (answer := self.git_server.answer_beside(self, body)):
+            self.answer(answer[0], answer[1], Content_Type="application/json; charset=utf-8")
         elif isinstance(fault, Redirect) and match:
             self.answer(fault.status, Location=_below(fault.base, match["rest"], request.query))
         elif refusal := self._refusal(request, repository):

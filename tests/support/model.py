@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,14 @@ class Say:
 
 
 @dataclass(frozen=True)
+class UseTool:
+    """Answer by asking for the use of a tool."""
+
+    name: str
+    input: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Fail:
     """Answer with an API error."""
 
@@ -69,16 +77,16 @@ class Fail:
 class Model(StandIn):
     """Gives the scripted answers in their order, the last one again and again, and records requests."""
 
-    def __init__(self, *answers: Say | Fail | Hang | Flood) -> None:
+    def __init__(self, *answers: Say | UseTool | Fail | Hang | Flood) -> None:
         self.requests: list[ModelRequest] = []
         self._answers = list(answers)
         super().__init__(_ModelHandler, "model")
 
-    def script(self, *answers: Say | Fail | Hang | Flood) -> None:
+    def script(self, *answers: Say | UseTool | Fail | Hang | Flood) -> None:
         """Give these answers from now on."""
         self._answers = list(answers)
 
-    def next_answer(self) -> Say | Fail | Hang | Flood:
+    def next_answer(self) -> Say | UseTool | Fail | Hang | Flood:
         """Return the answer that is due."""
         if not self._answers:
             return Fail(400, "no answer is scripted")
@@ -100,8 +108,13 @@ class _ModelHandler(Handler):
         elif isinstance(answer, Fail):
             self._send(answer.status, _error(answer))
         else:
-            self.model.faults.strike(Delay(answer.delay), Moment.RECEIVED)
-            self._send(200, _message(answer, str(body.get("model"))))
+            if isinstance(answer, Say):
+                self.model.faults.strike(Delay(answer.delay), Moment.RECEIVED)
+            message = _message(answer, str(body.get("model")))
+            if body.get("stream"):
+                self.answer(200, b"".join(_stream(message)), Content_Type="text/event-stream")
+            else:
+                self._send(200, message)
 
     def _send(self, status: int, content: Mapping[str, Any]) -> None:
         self.answer(status, json.dumps(content).encode(), Content_Type="application/json", request_id="req_1")
@@ -112,14 +125,41 @@ def _error(answer: Fail) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": answer.message}}
 
 
-def _message(answer: Say, model: str) -> dict[str, Any]:
+def _message(answer: Say | UseTool, model: str) -> dict[str, Any]:
     return {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
         "model": model,
-        "content": [{"type": "text", "text": answer.text}] if answer.text else [],
-        "stop_reason": answer.stop_reason,
+        "content": _content(answer),
+        "stop_reason": answer.stop_reason if isinstance(answer, Say) else "tool_use",
         "stop_sequence": None,
         "usage": {"input_tokens": 10, "output_tokens": 5},
     }
+
+
+def _content(answer: Say | UseTool) -> list[dict[str, Any]]:
+    if isinstance(answer, UseTool):
+        return [{"type": "tool_use", "id": "toolu_1", "name": answer.name, "input": dict(answer.input)}]
+    return [{"type": "text", "text": answer.text}] if answer.text else []
+
+
+def _stream(message: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield a message as the events of a stream, each block in one piece."""
+    yield _event("message_start", message={**message, "content": [], "stop_reason": None})
+    for index, block in enumerate(message["content"]):
+        if block["type"] == "text":
+            begin, delta = {**block, "text": ""}, {"type": "text_delta", "text": block["text"]}
+        else:
+            begin = {**block, "input": {}}
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+        yield _event("content_block_start", index=index, content_block=begin)
+        yield _event("content_block_delta", index=index, delta=delta)
+        yield _event("content_block_stop", index=index)
+    delta = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    yield _event("message_delta", delta=delta, usage=message["usage"])
+    yield _event("message_stop")
+
+
+def _event(kind: str, **fields: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
