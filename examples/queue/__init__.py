@@ -1,0 +1,1 @@
+"""Workers that claim orders from a queue, ask when they do not know, and report."""
