@@ -19,13 +19,13 @@ BASE = "debian-python:3.13"
 _PATH = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def import_base(engine: Engine, root: Path) -> None:
-    """Make the base of the image from a root of Debian's packages."""
+def import_base(engine: Engine, root: Path, tag: str = BASE) -> None:
+    """Make the base of the image, or another image, from a root of Debian's packages."""
     archive = root.with_suffix(".tar")
     if not archive.exists():
         with tarfile.open(archive, "w") as tar:
             tar.add(root, ".", filter=_without_devices)
-    engine.docker("import", "--change", f"ENV {_PATH}", archive, BASE)
+    engine.docker("import", "--change", f"ENV {_PATH}", archive, tag)
 
 
 def build(engine: Engine, repository: Path, index: Index, tag: str) -> None:
