@@ -19,6 +19,7 @@ from github_worker.web.openapi import description
 from pages import api
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = "examples.md"
 AT_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 _NAME = re.compile(r"(?<!\[)`(?:docs/)?((?:[a-z]+|CHANGELOG|CONTRIBUTING|SECURITY)\.md)`")
 _LINK = re.compile(r"\]\((?:docs/|\.\./)")
@@ -33,11 +34,13 @@ def write(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "docs", folder)
     (folder / "api.md").write_text(api.current())
+    shutil.copy(ROOT / "examples" / "README.md", folder / EXAMPLES)
     for name in AT_THE_ROOT:
         shutil.copy(ROOT / name, folder)
     pages = {path.name: path.read_text() for path in folder.glob("*.md")}
     for name, text in pages.items():
-        linked = _NAME.sub(lambda match: _link(match, pages), _LINK.sub("](", text))
+        led = _LINK.sub("](", text.replace("](../examples/README.md)", f"]({EXAMPLES})"))
+        linked = _NAME.sub(lambda match: _link(match, pages), led)
         head = "---\nhide: [toc]\n---\n\n" if name in _WIDE else ""
         page = _TESTS.sub(_fold, linked).replace(_RESULTS, "".join(_results()))
         (folder / name).write_text(head + page)

@@ -143,4 +143,5 @@ def test_a_link_leads_to_a_file(document: Path) -> None:
 def test_every_page_is_in_the_sites_navigation() -> None:
     """Those of docs/ and those of the root that the site has too; a page that is in no menu is not found."""
     shown = set(re.findall(r"^ +- [^:]+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
-    assert shown == {path.name for path in (ROOT / "docs").glob("*.md")} | set(sources.AT_THE_ROOT)
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert shown == {*pages, *sources.AT_THE_ROOT, sources.EXAMPLES}
