@@ -67,14 +67,26 @@ def kubernetes() -> Deployment:
 
 def compose() -> Deployment:
     """Read compose.yml, as it is where no variable is set."""
-    text = re.sub(r"\$\{\w+(?::-|:\?)([^}]*)\}", r"\1", (ROOT / "compose.yml").read_text())
-    worker = yaml.safe_load(text)["services"]["worker"]
-    env = {name: value or "" for name, value in worker["environment"].items()}
-    return Deployment(worker["command"], env, _seconds(worker["stop_grace_period"]))
+    return _read_service("compose.yml")
+
+
+def swarm() -> Deployment:
+    """Read swarm.yml, as it is where no variable is set; its command is the image's, one job and the end."""
+    return _read_service("swarm.yml")
 
 
 READERS = [systemd, launchd, kubernetes, compose]
 each_file = pytest.mark.parametrize("read", READERS, ids=lambda reader: str(reader.__name__))
+each_file_and_swarm = pytest.mark.parametrize(
+    "read", [*READERS, swarm], ids=lambda reader: str(reader.__name__)
+)
+
+
+def _read_service(name: str) -> Deployment:
+    text = re.sub(r"\$\{\w+(?::-|:\?)([^}]*)\}", r"\1", (ROOT / name).read_text())
+    worker = yaml.safe_load(text)["services"]["worker"]
+    env = {name: value or "" for name, value in worker["environment"].items()}
+    return Deployment(worker.get("command", []), env, _seconds(worker["stop_grace_period"]))
 
 
 def pod_template() -> dict[str, Any]:
@@ -90,7 +102,7 @@ def _seconds(text: str) -> float:
     return int(number) * (60 if unit in {"m", "min"} else 1)
 
 
-@each_file
+@each_file_and_swarm
 def test_every_variable_is_one_that_is_read(read: Callable[[], Deployment]) -> None:
     """A name that is spelled wrong would be passed over in silence."""
     known = Recorder()
@@ -118,12 +130,13 @@ def test_the_service_starts_with_these_flags_and_variables(
         assert worker.wait(10) == 0
 
 
-@each_file
+@each_file_and_swarm
 def test_a_job_is_given_the_time_to_finish(read: Callable[[], Deployment]) -> None:
     """Who is told to end is not killed before its jobs have ended by themselves."""
     deployment, limits = read(), Timeouts()
     timeout = from_env({name: deployment.env[name] for name in ("JOB_TIMEOUT",) if name in deployment.env})
-    assert deployment.grace >= timeout.job_timeout + 2 * limits.grace + limits.linger
+    longest = timeout.job_timeout + 2 * limits.grace + limits.linger + limits.overdue
+    assert deployment.grace >= longest
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
