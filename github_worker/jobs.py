@@ -5,16 +5,30 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Protocol
+from uuid import uuid4
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from github_worker.contract import AnyEvent, Completed, Failed, Request, Result, Workers, WorkerStatus
+from github_worker.contract import (
+    AnyEvent,
+    Completed,
+    Failed,
+    RepositoryUrl,
+    Request,
+    Result,
+    Workers,
+    WorkerStatus,
+)
 from github_worker.errors import Busy, Internal, JobError, JobTimeout, ShuttingDown
+from github_worker.logs import lines_of_job
 from github_worker.progress import Report
+from github_worker.redaction import scrub
+from github_worker.tracing import Trace
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +57,21 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
 
 class Job:
-    """An admitted request and the events that are on their way to its client."""
+    """An admitted request and the events that are on their way to its client.
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
+    Its id is the caller's, or one that is made: the first event tells it.
+    """
+
+    def __init__(self, request: Request, trace: Trace | None = None) -> None:
+        self.id = request.request_id or f"job-{uuid4().hex}"
+        self.request = structs.replace(request, request_id=self.id)
+        self.trace = trace
         self.report = Report(self.send)
+        self.report.identity |= _identify(self.request, trace)
         self.stream_closed = asyncio.Event()
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._events: asyncio.Queue[AnyEvent | None] = asyncio.Queue()
-        self._ended = False
+        self._begun = self._ended = False
 
     def send(self, event: AnyEvent) -> None:
         """Send an event, from any thread; what comes after a terminal event is dropped."""
@@ -72,6 +92,8 @@ class Job:
     def _put(self, event: AnyEvent) -> None:
         if not self._ended:
             self._ended = isinstance(event, Completed | Failed)
+            if not self._begun:
+                self._begun, event = True, structs.replace(event, request_id=scrub(self.id))
             self._events.put_nowait(event)
 
 
@@ -146,10 +168,10 @@ class Gate:
         if self.job is not None:
             raise Busy("this worker has a job")
 
-    def admit(self, request: Request) -> Job:
-        """Start the one job; raise Busy or ShuttingDown."""
+    def admit(self, request: Request, trace: Trace | None = None) -> Job:
+        """Start the one job, as a part of its caller's trace; raise Busy or ShuttingDown."""
         self.check()
-        self.job = Job(request)
+        self.job = Job(request, trace)
         self._task = asyncio.create_task(self._see_through(self.job))
         return self.job
 
@@ -175,21 +197,25 @@ class Gate:
 
     async def _see_through(self, job: Job) -> None:
         try:
-            if not await self._comes_up(job):
-                logger.info("job given up while it waited", extra={"fields": _identity(job.request)})
-                return
-            self._began = True
-            work = asyncio.create_task(self._run(job.request, job.report))
-            await asyncio.sleep(_MOMENT)  # the client waits, and the log does not
-            logger.info("job admitted", extra={"fields": _identity(job.request)})
-            await asyncio.wait({work}, timeout=self._job_timeout)
-            job.report.event(_outcome(job, work))
-            await self._unwind(work)
-            job.close()
-            await _within(self._limits.linger, job.stream_closed.wait())
+            with lines_of_job(job.report.identity):
+                await self._do(job)
         finally:
             faulthandler.cancel_dump_traceback_later()
             self._over.set()
+
+    async def _do(self, job: Job) -> None:
+        if not await self._comes_up(job):
+            logger.info("job given up while it waited")
+            return
+        self._began = True
+        work = asyncio.create_task(self._run(job.request, job.report))
+        await asyncio.sleep(_MOMENT)  # the client waits, and the log does not
+        logger.info("job admitted")
+        await asyncio.wait({work}, timeout=self._job_timeout)
+        job.report.event(_outcome(job, work))
+        await self._unwind(work)
+        job.close()
+        await _within(self._limits.linger, job.stream_closed.wait())
 
     async def _comes_up(self, job: Job) -> bool:
         """Wait for the job's turn; return whether its client waited too."""
@@ -215,7 +241,9 @@ def _outcome(job: Job, work: asyncio.Task[Result]) -> Completed | Failed:
     stage, timings = job.report.stage, job.report.finish()
     error = _error(work)
     ending = {"code": error.code, "error": str(error)} if error else {"code": "completed"}
-    logger.info("job ended", extra={"fields": {**_identity(job.request), **ending, "timings": timings}})
+    if error is None:
+        job.report.place(None, _find_branch(work.result()))
+    logger.log(_level_of(error), "job ended", extra={"fields": {**ending, "timingsMs": timings}})
     if error is None:
         return Completed(data=msgspec.to_builtins(work.result()), timings=timings)
     return Failed(
@@ -237,12 +265,37 @@ def _error(work: asyncio.Task[Result]) -> JobError | None:
     return Internal()
 
 
-def _identity(request: Request) -> dict[str, str | None]:
+def _level_of(error: JobError | None) -> int:
+    """Return the level of a job's last line: a bug is for whoever runs the service, as failures may be."""
+    if error is None:
+        return logging.INFO
+    return logging.ERROR if isinstance(error, Internal) else logging.WARNING
+
+
+def _identify(request: Request, trace: Trace | None) -> dict[str, str | None]:
+    """Return what every line of a job says, as far as its request tells."""
     return {
         "operation": request.operation,
         "sessionId": getattr(request, "session_id", None),
         "requestId": request.request_id,
+        "container": socket.gethostname(),
+        **({"traceId": trace.trace_id, "spanId": trace.span_id} if trace else {}),
+        **_find_place(request),
     }
+
+
+def _find_place(request: Request) -> dict[str, str]:
+    """Return the repository and the branch that a request names."""
+    url, owner = getattr(request, "repo_url", None), getattr(request, "owner", None)
+    repository = f"{owner}/{getattr(request, 'repo', None)}" if owner else None
+    if url is not None:
+        repository = RepositoryUrl.parse(url).full_name
+    branch = getattr(request, "branch", None) or getattr(request, "head", None)
+    return {name: text for name, text in (("repository", repository), ("branch", branch)) if text}
+
+
+def _find_branch(result: Result) -> str | None:
+    return getattr(result, "branch_name", None) or getattr(result, "branch", None)
 
 
 async def _within(seconds: float, event: Awaitable[object]) -> None:

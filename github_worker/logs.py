@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
@@ -13,6 +15,8 @@ import msgspec
 
 from github_worker.contract import rfc3339
 from github_worker.redaction import escape_controls, scrub, scrub_all
+
+_job: Mapping[str, Any] = {}  # of this process, which has one at most
 
 
 def configure(level: str, format: Literal["json", "console"]) -> None:
@@ -26,8 +30,19 @@ def configure(level: str, format: Literal["json", "console"]) -> None:
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
+@contextmanager
+def lines_of_job(identity: Mapping[str, Any]) -> Iterator[None]:
+    """Let every line, whichever thread writes it, say what `identity` says by then."""
+    global _job  # noqa: PLW0603 (a context variable would not reach the threads of libraries)
+    _job = identity
+    try:
+        yield
+    finally:
+        _job = {}
+
+
 class JsonFormatter(logging.Formatter):
-    """Writes a JSON object a line: timestamp, level, logger, message, and the record's `fields`."""
+    """Writes a JSON object a line: timestamp, level, logger, message, job, and the record's `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record as one line."""
@@ -57,7 +72,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def _collect_fields(record: logging.LogRecord) -> dict[str, Any]:
-    fields: dict[str, Any] = getattr(record, "fields", {})
+    fields: dict[str, Any] = {**_job, **getattr(record, "fields", {})}
     return {name: scrub_all(value) for name, value in fields.items() if value is not None}
 
 

@@ -15,14 +15,19 @@ from github_worker.redaction import scrub_all
 # seconds from a stage's beginning or count to its next: with the last, four a second at most
 _INTERVAL = 0.34
 _OUR_WORDS = {"source", "timestamp", "stage", "code"}  # of an event, whatever a secret is
+_LONGEST_NAME = 300  # characters of what a session may say
 Value = TypeVar("Value")
 
 
 class Report:
-    """Sends a job's events to `send`; every method may be called from any thread."""
+    """Sends a job's events to `send`; every method may be called from any thread.
+
+    `identity` says which job it is, and where it works as far as that is known: every line of the log has it.
+    """
 
     def __init__(self, send: Callable[[AnyEvent], None]) -> None:
         self._send = send
+        self.identity: dict[str, str | None] = {}
         self._clock = time.monotonic
         self._began = self._counted = self._clock()
         self.stage: Stage | None = None
@@ -67,6 +72,11 @@ class Report:
     def warning(self, code: str, message: str) -> None:
         """Say that something was left out or done otherwise."""
         self.event(Warned(code=code, message=message))
+
+    def place(self, repository: str | None, branch: str | None) -> None:
+        """Say in which repository and on which branch the job works, where that is known."""
+        found = {"repository": repository, "branch": branch}
+        self.identity.update({name: text[:_LONGEST_NAME] for name, text in found.items() if text})
 
     def event(self, event: AnyEvent) -> None:
         """Send an event, as every one is sent: scrubbed."""

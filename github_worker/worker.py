@@ -25,6 +25,7 @@ from github_worker.progress import Report
 from github_worker.sandbox import confine, seal
 from github_worker.scratch import Scratch
 from github_worker.settings import Settings
+from github_worker.tracing import read_trace
 from github_worker.web.address import CannotListen
 from github_worker.web.app import Start, create_app, warning_for
 from github_worker.web.handover import ChildServer, LendingProtocol, Tickets, start_elsewhere
@@ -218,7 +219,9 @@ def start_here(gate: Gate, limits: Timeouts) -> Start:
     async def start(request: HttpRequest, job: Request, body: bytes | bytearray) -> Response:
         from github_worker.web.stream import JobStream  # noqa: PLC0415 (imported while the worker is idle)
 
-        request.state.job = gate.admit(job)
+        headers = request.headers
+        trace = read_trace(headers.get("traceparent"), headers.get("tracestate"))
+        request.state.job = gate.admit(job, trace)
         return JobStream(request.state.job, limits.ping)
 
     return start

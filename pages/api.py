@@ -32,7 +32,8 @@ _EVENTS = """
 
 Each is one line `data: {…}` and a blank line. A comment line every 15 seconds keeps proxies awake. Every
 event has a `type`, which is its heading here, `source`, which is `github-worker`, and `timestamp`, a moment
-in UTC. Pass over types and fields that you do not know: a newer worker may say more.
+in UTC. The first one of a stream has `requestId` too, the caller's own or one that was made, as the header
+`X-Request-ID` has. Pass over types and fields that you do not know: a newer worker may say more.
 """
 _STAGES = """
 ### Stages
@@ -79,7 +80,7 @@ def page(spec: Json) -> str:
 def fields(schema: Json, schemas: Json, prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield name, type and meaning of each field, and of the fields of those that are objects of ours."""
     for name, field in schema["properties"].items():
-        if name in {"type", "source", "timestamp"} and "source" in schema["properties"]:
+        if name in {"type", "source", "timestamp", "requestId"} and "source" in schema["properties"]:
             continue
         yield f"{prefix}{name}", _kind(field), _meaning(field)
         if inner := next(_references(field), None):

@@ -64,6 +64,14 @@ class Event(Struct, rename="camel", tag_field="type", frozen=True, kw_only=True,
 
     source: Source = msgspec.field(default_factory=lambda: SOURCE)
     timestamp: Timestamp = msgspec.field(default_factory=lambda: rfc3339(datetime.now(UTC)))
+    request_id: Annotated[
+        str | None,
+        describe(
+            "The id of the request, the caller's own or one that was made, with the first event of a stream: "
+            "asked again with it, nothing is done twice.",
+            "r-2041",
+        ),
+    ] = None
 
 
 class Progress(Event, tag="progress", frozen=True, kw_only=True):

@@ -261,6 +261,11 @@ class RepositoryUrl(NamedTuple):
         return f"{self.origin}/{self.owner}/{self.name}{ending}"
 
     @property
+    def full_name(self) -> str:
+        """The repository as people name it: `owner/name`."""
+        return f"{self.owner}/{self.name}"
+
+    @property
     def groups(self) -> str:
         """The owner, or its groups, without what a forge's URLs have in between."""
         kept = [segment for segment in self.owner.split("/") if segment not in _BETWEEN]

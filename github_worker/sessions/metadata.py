@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,14 @@ class Metadata:
     def github(self) -> Github | None:
         """The repository that the session holds."""
         return self._known.github
+
+    @property
+    def repository(self) -> str | None:
+        """The repository that the session holds, as `owner/name`, where its URL is one."""
+        if self.github is not None:
+            with suppress(ValueError):
+                return RepositoryUrl.parse(self.github.repo_url).full_name
+        return None
 
     @property
     def repository_owner(self) -> str | None:

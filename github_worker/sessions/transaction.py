@@ -154,6 +154,8 @@ class Sessions:
         received = ByteCount()
         loading = asyncio.to_thread(self.load, request.session_id, received)
         session = await report.transfer(loading, received)
+        if "repository" not in report.identity:
+            report.place(session.metadata.repository, session.metadata.branch)
         if session.is_new and not may_be_new:
             raise SessionNotFound(
                 f"There is no session {session.id}; clone-repository or init-session begins one"

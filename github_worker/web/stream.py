@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from github_worker.contract import CloneRepository, decode_request, encode_event
 from github_worker.jobs import Job
+from github_worker.redaction import scrub
 
 # A job that runs when SIGTERM comes is finished and its stream completed.
 AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # theirs has no annotations
@@ -24,7 +25,11 @@ class JobStream(EventSourceResponse):
         super().__init__(
             _lines(job),
             # The media type by itself would come with a charset, and theirs for caches is `no-store`.
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"},
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-cache",
+                "X-Request-ID": scrub(job.id),
+            },
             ping=ping,
             sep="\n",
         )

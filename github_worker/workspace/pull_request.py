@@ -52,6 +52,7 @@ async def resolve_target(
         metadata = await _read_metadata(request.session_id, services, report)
         if metadata.github is None or not metadata.branch:
             raise NoRepository(f"The session {request.session_id} does not say its repository and branch")
+        report.place(metadata.repository, metadata.branch)
         return _find_repository(metadata, metadata.github, services.settings), _check_branch(metadata.branch)
     branch = request.head if isinstance(request, CreatePullRequest) else request.branch
     if not (request.owner and request.repo and branch):

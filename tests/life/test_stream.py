@@ -26,7 +26,8 @@ def test_the_stream_is_plain_data_lines(start: StartWorker) -> None:
         rb'"filesChanged":1,"insertions":2,"deletions":3'
     )
     expected = (
-        rb'data: \{"type":"progress","source":"github-worker",%(t)s,"stage":"analyzing",'
+        rb'data: \{"type":"progress","source":"github-worker",%(t)s,"requestId":"job-[0-9a-f]{32}",'
+        rb'"stage":"analyzing",'
         rb'"message":"Looking"\}\n\n'
         rb'data: %(d)s,"type":"completed","source":"github-worker",%(t)s,"data":%(d)s\},'
         rb'"timings":\{"analyzing":\d+\}\}\n\n'
@@ -136,7 +137,7 @@ def test_a_job_is_logged_without_its_secrets(start: StartWorker) -> None:
     )
     assert identity.items() <= admitted.items()
     assert identity.items() <= ended.items()
-    assert isinstance(ended["timings"]["analyzing"], int)
+    assert isinstance(ended["timingsMs"]["analyzing"], int)
     assert "git-token" not in json.dumps(worker.log_lines())
 
 
