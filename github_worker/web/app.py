@@ -43,6 +43,7 @@ from github_worker.errors import (
 from github_worker.jobs import Admission, Timeouts
 from github_worker.redaction import Secret, scrub
 from github_worker.settings import Settings
+from github_worker.web.refusals import Refusals
 
 # Seconds. The least that the header can say: another replica is probably idle, and a worker that ends is
 # replaced at once, while nobody can tell how long a job takes. A client's pauses grow by themselves.
@@ -104,6 +105,7 @@ class _Worker:
         self._container_id = container_id
         self._limits = limits
         self._bodies = Bodies(limits.body)
+        self._refusals = Refusals()
         self.gets = (self.health, self.status, self.openapi)
 
     async def start(self, kind: type[contract.Request], request: Request) -> Response:
@@ -161,7 +163,9 @@ class _Worker:
         )
 
     async def refuse(self, request: Request, refusal: Refusal) -> Response:
-        """Answer why no job is started."""
+        """Answer why no job is started, and take note of it."""
+        if request.client is not None:  # else it is a rehearsal of this process's own
+            self._refusals.note(refusal, f"{request.method} {request.url.path}", request.client.host)
         body = RefusalBody(
             error=refusal.code,
             message=scrub(str(refusal)),
