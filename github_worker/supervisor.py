@@ -108,6 +108,7 @@ class Supervisor:
         self._offers = itertools.count()
         self._told: tuple[int, ...] = ()
         self._signals: list[int] = []
+        self._draining = False
         self._score = OomScore()
         self._woken, self._wake = socket.socketpair()
         self._selector = selectors.PollSelector()  # has no descriptor that a fork would share
@@ -137,12 +138,14 @@ class Supervisor:
         """Do what is to be done by now; return the exit status once that was all."""
         self._reap()
         if len(self._signals) > 1:
+            logger.warning("told to end by another signal: all jobs are given up")
             return self._kill_all(128 + self._signals[-1])
         if self._wrong_settings:
             return self._kill_all(_WRONG_SETTINGS)
         self._clean_up()
         self._kill_overdue()
         if self._signals:
+            self._say_that_it_drains()
             self._withdraw_tickets()
             if not self._children:
                 return self._end()
@@ -415,12 +418,23 @@ class Supervisor:
             if time.monotonic() >= child.kill_at:
                 _kill(child)
 
+    def _say_that_it_drains(self) -> None:
+        """Log once that no more jobs are taken, and which are finished first."""
+        if not self._draining:
+            self._draining = True
+            name = signal.Signals(self._signals[0]).name
+            busy, queued = self._count(State.WORKING), len(self._line)
+            after = f"{busy} jobs at work and {queued} in line"
+            fields = {"signal": name, "busy": busy, "queued": queued}
+            logger.info(f"draining: told to end by {name}, after {after}", extra={"fields": fields})
+
     def _withdraw_tickets(self) -> None:
         for child in self._list(State.SPARE):
             child.withdraw()
 
     def _end(self) -> int:
         """Let the acceptor send its last answers; return the exit status."""
+        logger.info("all jobs have ended")
         if self._acceptor is not None:
             self._send(self._acceptor, Kind.END)
             deadline = time.monotonic() + _TO_END

@@ -22,6 +22,8 @@ from github_worker.contract import MAX_BODY_BYTES
 from github_worker.jobs import Admission
 from github_worker.web.address import listen
 
+logger = logging.getLogger(__name__)
+
 _PIECE = 16 * 1024  # bytes that are parsed before anything is counted
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_HEADERS = 128
@@ -227,7 +229,12 @@ class WorkerServer(Server):
 
     def _on_signal(self, number: int) -> None:
         if self._gate.draining and number == signal.SIGINT:
+            logger.warning("told to end by another SIGINT: the job is given up")
             leave(128 + number)
+        if not self._gate.draining:
+            after = "its job" if self._gate.status == "busy" else "nothing"
+            name = signal.Signals(number).name
+            logger.info(f"draining: told to end by {name}, after {after}", extra={"fields": {"signal": name}})
         self._gate.drain()
 
 

@@ -102,6 +102,9 @@ def test_a_running_job_is_finished_when_told_to_exit(start: StartWorker, tmp_pat
         assert refused.headers["Retry-After"] == str(refused.json()["retryAfter"])
         health = httpx.get(f"{worker.base_url}/health", trust_env=False).json()
         assert (health["workerStatus"], health["tmpDir"]) == ("draining", str(tmp_path))
+        [line] = [line for line in worker.log_lines() if line.get("signal")]
+        assert line["message"] == "draining: told to end by SIGTERM, after its job"
+        assert line["requestId"]
         (tmp_path / "go-on").touch()
         assert events(first.read().decode())[-1]["type"] == "completed"
     assert worker.wait(5) == 0

@@ -45,11 +45,15 @@ def test_jobs_at_work_and_in_line_are_finished_when_told_to_end(start: Start, tm
         service.terminate()
         eventually(lambda: post(service).status_code == 503)
         assert post(service).json()["error"] == "shutting_down"
-        assert httpx.get(f"{service.base_url}/health", trust_env=False).status_code == 200
+        health = httpx.get(f"{service.base_url}/health", trust_env=False)
+        assert (health.status_code, health.json()["workerStatus"]) == (200, "draining")
         go_on.touch()
         until(first, "completed")
         until(second, "completed")
     assert service.wait(5) == 0
+    messages = [line.get("message") for line in service.log_lines()]
+    assert messages.count("draining: told to end by SIGTERM, after 1 jobs at work and 1 in line") == 1
+    assert messages[-1] == "all jobs have ended"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
