@@ -110,7 +110,13 @@ class Queue:
 
     async def end_claim(self, id: str) -> None:
         """Let the time of an order's claim be over."""
-        await self.redis.zadd("claims", {id: 1})
+        await self.redis.zadd("claims", {id: 1}, xx=True)
+
+    async def take_away(self, id: str) -> None:
+        """Let an order be lost to its worker, also where a heartbeat of it is still on its way."""
+        number = len((await self.order(id))["executions"]) - 1
+        while (await self.order(id))["executions"][number]["status"] == "running":
+            await self.end_claim(id)
 
     async def workers(self) -> list[dict[str, Any]]:
         """Return what the backend tells of the workers."""
@@ -186,6 +192,7 @@ def lab_env(here: Lab, script: str) -> dict[str, str]:
         "GITHUB_TOKEN": here.token,
         "STORAGE_URL": here.store_url,
         "WORKSPACE_DIR": str(here.folder / "workspaces"),
+        "TMPDIR": str(here.folder),  # where the home of an agent stays whose worker is killed
         "AGENT_COMMAND": shlex.join(["sh", "-c", script]),
     }
 

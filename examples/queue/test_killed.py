@@ -153,7 +153,7 @@ async def test_a_worker_that_is_killed_while_its_agent_works(setting: Setting) -
     await _until(lambda: len(setting.agents()) == 3)
     dying.kill()
     setting.let_go()
-    await setting.backend.end_claim(ids[0])
+    await setting.backend.take_away(ids[0])
     told = [await setting.backend.until(id, "completed", "failed") for id in ids]
     for order in told:
         setting.check(order)
@@ -175,7 +175,7 @@ async def test_a_worker_that_is_killed_between_push_and_report(
     dying.kill()
     dying.wait()
     setting.reports.kept = False
-    await setting.backend.end_claim(id)
+    await setting.backend.take_away(id)
     setting.start("living")
     told = await setting.backend.until(id, "completed", "failed")
     setting.check(told)
@@ -191,7 +191,7 @@ async def test_a_worker_that_is_killed_while_it_waits_for_an_answer(setting: Set
     dying.kill()
     dying.wait()
     await setting.backend.answer(asked, "SQL")
-    await setting.backend.end_claim(id)
+    await setting.backend.take_away(id)
     setting.start("living", ASKS)
     told = await setting.backend.until(id, "completed", "failed")
     setting.check(told)
@@ -206,7 +206,7 @@ async def test_a_worker_that_stood_still_does_nothing_twice(setting: Setting) ->
     await _until(lambda: len(setting.agents()) == 1)
     asleep.send_signal(signal.SIGSTOP)
     setting.let_go()
-    await setting.backend.end_claim(id)
+    await setting.backend.take_away(id)
     awake = setting.start("awake")
     told = await setting.backend.until(id, "completed", "failed")
     awake.terminate()

@@ -176,7 +176,7 @@ async def test_a_worker_whose_heartbeats_were_lost_reports_nothing(setting: Sett
     await backend.until(id, "claimed")
     trouble.refuses.append(f"{first.id}/heartbeat")
     await asyncio.wait_for(trouble.refused.wait(), PATIENCE)
-    await backend.end_claim(id)
+    await backend.take_away(id)
     _, quick, _ = setting.start(at_once)
     told = await backend.until(id, "completed")
     assert [execution["status"] for execution in told["executions"]] == ["lost", "completed"]
@@ -229,7 +229,7 @@ async def test_a_report_that_comes_too_late_is_not_taken(setting: Setting) -> No
     await backend.until(id, "claimed")
     trouble.refuses.append(f"{first.id}/heartbeat")
     await asyncio.wait_for(trouble.refused.wait(), PATIENCE)
-    await backend.end_claim(id)
+    await backend.take_away(id)
     setting.start(at_once)
     told = await backend.until(id, "completed")
     first.stop()
