@@ -77,11 +77,12 @@ OnEvent = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Branch:
-    """Where the work goes, and what it is merged into."""
+    """Where the work goes, what it is merged into, and the commit that it starts at."""
 
     name: str
     base: str
     title: str
+    start: str | None
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Coder:
         work = await self.code(task, on_event)
         commit = await self.commit(task, on_event)
         pull_request = await self.propose(task, branch, work, on_event)
-        if commit.skipped and pull_request is None:
+        if commit.commit_hash == branch.start:
             return Result(branch.name, work)
         return Result(branch.name, work, commit.commit_hash, commit.files_changed, pull_request)
 
@@ -145,7 +146,7 @@ class Coder:
             )
         except GitHubWorkerError as error:
             raise TaskFailed("prepare", str(error), task, saved=False) from error
-        return Branch(began.branch_name, began.base_branch, began.session_title)
+        return Branch(began.branch_name, began.base_branch, began.session_title, began.commit)
 
     async def code(self, task: Task, on_event: OnEvent) -> Work:
         """Let the agent work in the session, and save what it did; raise TaskFailed if it had no success.
