@@ -42,6 +42,13 @@ def calling(service: Worker, *steps: tuple[str, Any]) -> Iterator[Events]:
         yield (json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: "))
 
 
+def offer(service: Worker) -> int:
+    """Return the status that a job is answered with, and leave: one in line gives its place up."""
+    url = f"{service.base_url}/commit-and-push"
+    with httpx.stream("POST", url, json=job(), trust_env=False, timeout=15) as answer:
+        return answer.status_code
+
+
 def until(events: Events, stage: str) -> dict[str, Any]:
     """Read events up to the beginning of a stage, or an outcome, and return that."""
     return next(event for event in events if stage in {event.get("stage"), event.get("code"), event["type"]})
@@ -69,7 +76,7 @@ def is_gone(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not holds():

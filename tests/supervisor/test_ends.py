@@ -12,7 +12,7 @@ import pytest
 
 from github_worker.supervisor import describe_risk
 from tests.life.conftest import events, post
-from tests.supervisor.conftest import Start, calling, children, eventually, is_gone, status, until
+from tests.supervisor.conftest import Start, calling, children, eventually, is_gone, offer, status, until
 from tests.support.worker import Worker
 
 
@@ -43,7 +43,7 @@ def test_jobs_at_work_and_in_line_are_finished_when_told_to_end(start: Start, tm
         until(first, "analyzing")
         until(second, "queued")
         service.terminate()
-        eventually(lambda: post(service).status_code == 503)
+        eventually(lambda: offer(service) == 503)
         assert post(service).json()["error"] == "shutting_down"
         health = httpx.get(f"{service.base_url}/health", trust_env=False)
         assert (health.status_code, health.json()["workerStatus"]) == (200, "draining")
@@ -64,7 +64,7 @@ def test_a_second_signal_ends_it_at_once(start: Start, tmp_path: Path, number: s
         until(stream, "analyzing")
         processes = children(service.pid)
         service.send(number)
-        eventually(lambda: post(service).status_code == 503)
+        eventually(lambda: offer(service) == 503)
         service.send(number)
         assert service.wait(5) == 128 + number
     assert all(map(is_gone, processes))
@@ -150,7 +150,7 @@ def test_processes_that_cannot_start_are_no_storm(start: Start, tmp_path: Path) 
     service = start(1)
     (tmp_path / "refuse").touch()
     url = f"{service.base_url}/health"
-    eventually(lambda: post(service).status_code == 429)  # those that had started are used up
+    eventually(lambda: offer(service) == 429)  # those that had started are used up
     assert httpx.get(url, trust_env=False).status_code == 503
     assert httpx.get(url, trust_env=False).json()["status"] == "failing"
     time.sleep(1)
