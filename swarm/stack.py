@@ -90,6 +90,14 @@ class Stack:
         """Block until all replicas are healthy."""
         wait_until(self.ready, f"{self._replicas} healthy workers", patience)
 
+    def wait_until_served(self, patience: float = _PATIENCE) -> None:
+        """Block until each replica has a healthy worker.
+
+        Where a worker ends while it is being updated, Swarm may give its place two tasks, and keeps both.
+        """
+        what = f"a healthy worker for each of {self._replicas} replicas"
+        wait_until(lambda: len(self.slots([self.engine])) == self._replicas, what, patience)
+
     def slots(self, engines: Sequence[Engine]) -> set[str]:
         """Return the places among the replicas that have a healthy one on these nodes."""
         containers = (each for engine in engines for each in engine.containers(self._label))

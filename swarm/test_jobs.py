@@ -89,7 +89,7 @@ def test_an_update_under_load_loses_nothing(
         calls = load.result()
 
     assert [each.error for each in calls] == [None] * 40
-    stack.wait_until_ready()
+    stack.wait_until_served()
     assert {each["Config"]["Image"] for each in stack.containers()} == {"github-worker:two"}
 
 
@@ -98,7 +98,7 @@ def test_an_image_that_does_not_start_is_rolled_back(engine: Engine, stack: Stac
     engine.docker("build", "--tag", "github-worker:broken", "-", stdin=_BROKEN)
     stack.deploy("broken")
     wait_until(lambda: stack.update() == "rollback_completed", "the rollback's end")
-    stack.wait_until_ready()
+    stack.wait_until_served()
     assert {each["Config"]["Image"] for each in stack.containers()} == {"github-worker:two"}
 
 
