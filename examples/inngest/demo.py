@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,22 @@ async def show(here: Lab) -> None:
 
 
 async def _send(here: Lab, agent: Agent, role: str, data: dict[str, Any]) -> None:
+    async with calling_worker(here, agent) as server:
+        print(f"\nworker/{role}.start")
+        await server.run({"name": f"worker/{role}.start", "data": data})
+    for event in server.events:
+        told = {name: value for name, value in event["data"].items() if name != "projectId"}
+        print(f"  {event['name']:<32} {told}")
+
+
+@asynccontextmanager
+async def calling_worker(here: Lab, agent: Agent) -> AsyncIterator[InngestServer]:
+    """Start a worker with an agent, and yield Inngest's server, which knows its functions."""
     server = InngestServer(KEY)
-    async with AsyncExitStack() as stack:
-        origin = await stack.enter_async_context(serving(server.application()))
-        github = await stack.enter_async_context(GitHubWorker(here.worker_url, token=here.worker_token))
+    async with (
+        serving(server.application()) as origin,
+        GitHubWorker(here.worker_url, token=here.worker_token) as github,
+    ):
         client = inngest.Inngest(
             app_id="tpml-worker",
             api_base_url=origin,
@@ -53,13 +66,9 @@ async def _send(here: Lab, agent: Agent, role: str, data: dict[str, Any]) -> Non
             signing_key=KEY,
         )
         coder = Coder(github, SessionStore(here.store_url), agent)
-        worker = application(client, coder, Secret(here.token))
-        await server.sync(await stack.enter_async_context(serving(worker)))
-        print(f"\nworker/{role}.start")
-        await server.run({"name": f"worker/{role}.start", "data": data})
-    for event in server.events:
-        told = {name: value for name, value in event["data"].items() if name != "projectId"}
-        print(f"  {event['name']:<32} {told}")
+        async with serving(application(client, coder, Secret(here.token))) as worker:
+            await server.sync(worker)
+            yield server
 
 
 def _script(script: str) -> Agent:

@@ -6,19 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
-import inngest
 import pytest
 
 from examples.coding.agent import Agent
-from examples.coding.task import Coder
+from examples.inngest.demo import calling_worker
 from examples.inngest.server import InngestServer
-from examples.inngest.worker import application
 from examples.lab import Lab
-from examples.serving import serving
-from github_worker_client import GitHubWorker, Secret
-from github_worker_client.sessions import SessionStore
 
-KEY = "signkey-prod-0123456789abcdef0123456789abcdef"
 WRITES = "echo run >>$LOG; cat >prompt.txt; echo Reading; echo 'x = 1' >hello/theme.py; echo Added a theme"
 APPROVES = """echo spoilt >README.md; echo '{"approved": true, "feedback": "Fine", "issues": ["a nit"]}'"""
 PASSES = """ls tests; echo '{"passed": false, "testResults": "1 failed", "bugs": ["it greets nobody"]}'"""
@@ -33,20 +27,7 @@ class Setting:
     @classmethod
     async def start(cls, stack: AsyncExitStack, lab: Lab, script: str) -> Setting:
         """Start both, and let the server ask the worker for its functions."""
-        server = InngestServer(KEY)
-        server_url = await stack.enter_async_context(serving(server.application()))
-        github = await stack.enter_async_context(GitHubWorker(lab.worker_url, token=lab.worker_token))
-        coder = Coder(github, SessionStore(lab.store_url), agent(lab, script))
-        client = inngest.Inngest(
-            app_id="tpml-worker",
-            api_base_url=server_url,
-            event_api_base_url=server_url,
-            event_key="event-key",
-            is_production=True,
-            signing_key=KEY,
-        )
-        worker = application(client, coder, Secret(lab.token))
-        await server.sync(await stack.enter_async_context(serving(worker)))
+        server = await stack.enter_async_context(calling_worker(lab, agent(lab, script)))
         return cls(lab, server)
 
     def sent(self, name: str) -> list[dict[str, Any]]:
