@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib.util
 import io
 import os
 import resource
@@ -13,6 +14,8 @@ from collections.abc import Mapping, Sequence
 
 from github_worker import __version__
 from github_worker.errors import ConfigurationError
+
+_OTLP_PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http", "requests")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,6 +94,8 @@ def serve(options: Mapping[str, str]) -> int:
 
     try:
         settings = from_env({**os.environ, **options})
+        if settings.otlp is not None and (missing := find_missing(_OTLP_PACKAGES)):
+            return tell_extra("otel", ModuleNotFoundError(name=missing))
         logs.configure(settings.log_level, settings.log_format)
         if settings.workers is not None:
             from github_worker.supervisor import Supervisor  # noqa: PLC0415
@@ -101,6 +106,18 @@ def serve(options: Mapping[str, str]) -> int:
         print(f"github-worker: {error}", file=sys.stderr)  # noqa: T201 (this is the command line)
         return 2
     return 1
+
+
+def find_missing(packages: Sequence[str]) -> str | None:
+    """Return the first of the packages that is not installed, without importing it."""
+    for name in packages:
+        try:
+            found = importlib.util.find_spec(name)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            return name
+    return None
 
 
 def tell_extra(extra: str, error: ModuleNotFoundError) -> int:

@@ -7,6 +7,7 @@ import faulthandler
 import logging
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 from uuid import uuid4
@@ -66,6 +67,10 @@ class Job:
         self.id = request.request_id or f"job-{uuid4().hex}"
         self.request = structs.replace(request, request_id=self.id)
         self.trace = trace
+        self.admitted_at = time.time_ns()
+        self.began_at: int | None = None  # its turn, in nanoseconds since the epoch
+        self.ended_at: int | None = None
+        self.outcome: Completed | Failed | None = None
         self.report = Report(self.send)
         self.report.identity |= _identify(self.request, trace)
         self.stream_closed = asyncio.Event()
@@ -208,11 +213,14 @@ class Gate:
             logger.info("job given up while it waited")
             return
         self._began = True
+        job.began_at = time.time_ns()
         work = asyncio.create_task(self._run(job.request, job.report))
         await asyncio.sleep(_MOMENT)  # the client waits, and the log does not
         logger.info("job admitted")
         await asyncio.wait({work}, timeout=self._job_timeout)
-        job.report.event(_outcome(job, work))
+        job.outcome = _outcome(job, work)
+        job.ended_at = time.time_ns()
+        job.report.event(job.outcome)
         await self._unwind(work)
         job.close()
         await _within(self._limits.linger, job.stream_closed.wait())

@@ -16,7 +16,16 @@ from github_worker.redaction import scrub_all
 _INTERVAL = 0.34
 _OUR_WORDS = {"source", "timestamp", "stage", "code"}  # of an event, whatever a secret is
 _LONGEST_NAME = 300  # characters of what a session may say
+_MOST = 100  # warnings, and stages, that are remembered
 Value = TypeVar("Value")
+
+
+class StageTime(Struct, frozen=True):
+    """When a stage was, in nanoseconds since the epoch."""
+
+    stage: Stage
+    began: int
+    ended: int
 
 
 class Report:
@@ -28,8 +37,13 @@ class Report:
     def __init__(self, send: Callable[[AnyEvent], None]) -> None:
         self._send = send
         self.identity: dict[str, str | None] = {}
+        # What a trace shows of a job.
+        self.stages: list[StageTime] = []
+        self.warnings: list[tuple[int, Warned]] = []
+        self.bytes: dict[Stage, int] = {}
         self._clock = time.monotonic
         self._began = self._counted = self._clock()
+        self._began_at = time.time_ns()
         self.stage: Stage | None = None
         self._told: set[Stage] = set()
         self.timings: dict[str, int] = {}
@@ -61,6 +75,7 @@ class Report:
             self._tell(self.stage, received, received, 100, bytes)
 
     def _tell(self, stage: Stage, received: int, total: int | None, percent: int | None, bytes: int) -> None:
+        self.bytes[stage] = bytes
         self.event(Transferred(stage=stage, received=received, total=total, percent=percent, bytes=bytes))
 
     async def transfer(self, work: Awaitable[Value], count: ByteCount) -> Value:
@@ -71,7 +86,10 @@ class Report:
 
     def warning(self, code: str, message: str) -> None:
         """Say that something was left out or done otherwise."""
-        self.event(Warned(code=code, message=message))
+        warning = Warned(code=code, message=message)
+        if len(self.warnings) < _MOST:
+            self.warnings.append((time.time_ns(), warning))
+        self.event(warning)
 
     def place(self, repository: str | None, branch: str | None) -> None:
         """Say in which repository and on which branch the job works, where that is known."""
@@ -93,11 +111,14 @@ class Report:
         self._end_stage()
         self.stage = stage
         self._began = self._counted = self._clock()
+        self._began_at = time.time_ns()
 
     def _end_stage(self) -> None:
         if self.stage is not None:
             spent = round((self._clock() - self._began) * 1000)
             self.timings[self.stage] = self.timings.get(self.stage, 0) + spent
+            if len(self.stages) < _MOST:
+                self.stages.append(StageTime(self.stage, self._began_at, time.time_ns()))
 
 
 async def watch(work: Awaitable[Value], count: Callable[[], None]) -> Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from github_worker.archive.limits import Limits
+from github_worker.exchanges import is_recorded
 from github_worker.git.native import isolate
 from github_worker.git.repository import Person
 from github_worker.naming import Namer
@@ -12,6 +13,7 @@ from github_worker.scratch import Scratch
 from github_worker.sessions.transaction import Sessions
 from github_worker.settings import Settings
 from github_worker.storage import store_for
+from github_worker.storage.recorded import RecordedStore
 
 
 class Services:
@@ -31,7 +33,10 @@ class Services:
         scratch = scratch or Scratch(settings.tmp_dir)
         scratch.sweep()
         limits = Limits(max_bytes=settings.max_session_bytes, max_files=settings.max_session_files)
-        sessions = Sessions(store_for(settings), scratch, limits)
+        store = store_for(settings)
+        if is_recorded() and not settings.storage_worker_url:  # whose client has hooks
+            store = RecordedStore(store)
+        sessions = Sessions(store, scratch, limits)
         return cls(settings, sessions, Namer(settings), scratch)
 
     async def cleanup(self) -> None:

@@ -38,7 +38,10 @@ _CLOUDS_OWN_FILES = {
 # GitHub's own API has a host beside that of the repositories; an Enterprise server's is below a path.
 _API_HOST = re.compile(r"(https://)api\.((?:github|[a-z0-9-]+\.ghe)\.com)")
 # What libraries read by themselves. A token's file is replaced while it is used, so its folder counts.
-_LIBRARIES_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_LIBRARIES_FILES = (
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
+    *("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+)
 _LIBRARIES_TOKENS = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
@@ -52,6 +55,19 @@ _LIBRARIES_URLS = (
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _USERNAMES = {"GitLab": "oauth2", "Bitbucket": "x-token-auth"}
 Value = TypeVar("Value")
+
+
+class Otlp(Struct, frozen=True, kw_only=True):
+    """Says where traces and metrics go, and how sessions are named there; None is nowhere.
+
+    `headers` are OpenTelemetry's `name=value,…`; `interval` is in seconds.
+    """
+
+    traces_url: str | None
+    metrics_url: str | None
+    headers: Secret | None
+    interval: float
+    sessions: Literal["plain", "hashed", "none"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -90,6 +106,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sandbox: Literal["auto", "require", "off"]
     library_files: tuple[str, ...]
     library_ports: frozenset[int]
+    otlp: Otlp | None = None
 
     @property
     def embedded_store(self) -> bool:
@@ -161,6 +178,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         sandbox=read.value("SANDBOX", "auto", _parse_sandbox),
         library_files=read.library_files(),
         library_ports=read.library_ports(),
+        otlp=_read_otlp(read),
     )
 
 
@@ -238,6 +256,27 @@ def _read_store(read: _Reader) -> tuple[str | None, str | None]:
     return worker_url, url
 
 
+def _read_otlp(read: _Reader) -> Otlp | None:
+    """Read where traces and metrics go, by OpenTelemetry's variables; None where none says it."""
+    root = read.optional("OTEL_EXPORTER_OTLP_ENDPOINT", _check_http_url)
+    urls: dict[str, str | None] = {}
+    for kind in ("TRACES", "METRICS"):
+        url = read.optional(f"OTEL_EXPORTER_OTLP_{kind}_ENDPOINT", _check_http_url)
+        exporter = read.value(f"OTEL_{kind}_EXPORTER", "otlp", _choose_from("otlp", "none"))
+        found = url or (f"{root}/v1/{kind.lower()}" if root else None)
+        urls[kind] = found if exporter == "otlp" else None
+    read.value("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", _choose_from("http/protobuf"))
+    otlp = Otlp(
+        traces_url=urls["TRACES"],
+        metrics_url=urls["METRICS"],
+        headers=read.optional("OTEL_EXPORTER_OTLP_HEADERS", Secret),
+        interval=read.value("OTEL_METRIC_EXPORT_INTERVAL", "60000", _parse_milliseconds),
+        sessions=read.value("TELEMETRY_SESSION_IDS", "plain", _parse_sessions),
+    )
+    is_off = read.value("OTEL_SDK_DISABLED", "false", _choose_from("true", "false")) == "true"
+    return None if is_off or not any(urls.values()) else otlp
+
+
 def _read_build(read: _Reader) -> Build:
     return Build(
         commit_sha=read.value("BUILD_COMMIT_SHA", "unknown", str),
@@ -285,6 +324,21 @@ def _parse_seconds(text: str) -> float:
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or not 0 < float(text) <= 86_400:
         raise ValueError(f"must be seconds, more than 0 and at most 86400, not {text!r}")
     return float(text)
+
+
+def _parse_milliseconds(text: str) -> float:
+    return _check_range(_parse_number(text), 1, 86_400_000) / 1000
+
+
+def _parse_sessions(text: str) -> Literal["plain", "hashed", "none"]:
+    ways: dict[str, Literal["plain", "hashed", "none"]] = {
+        "plain": "plain",
+        "hashed": "hashed",
+        "none": "none",
+    }
+    if text not in ways:
+        raise ValueError(f"must be plain, hashed or none, not {text!r}")
+    return ways[text]
 
 
 def _find_folder(text: str) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import secrets
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 # version, trace, parent, flags; a later version may have more behind them, and ff is none.
 _TRACEPARENT = re.compile(
@@ -15,12 +16,29 @@ _MAX_STATE = 512  # characters
 
 
 class Trace(Struct, frozen=True):
-    """A trace and the span in it that something is a part of, as hexadecimal digits."""
+    """A trace and a span in it, as hexadecimal digits; `parent_id` is the span that this one is a part of."""
 
     trace_id: str
     span_id: str
     is_sampled: bool
     state: str = ""
+    parent_id: str = ""
+
+    @property
+    def header(self) -> str:
+        """The `traceparent` by which others make their spans a part of this one."""
+        return f"00-{self.trace_id}-{self.span_id}-{self.is_sampled:02x}"
+
+    def with_span(self, span_id: str) -> Trace:
+        """Return the trace with another span, a part of this one."""
+        return structs.replace(self, span_id=span_id, parent_id=self.span_id)
+
+
+def begin_span(caller: Trace | None) -> Trace:
+    """Begin a span of this process: a part of its caller's, or of a trace of its own."""
+    if caller is None:
+        return Trace(secrets.token_hex(16), secrets.token_hex(8), is_sampled=True)
+    return caller.with_span(secrets.token_hex(8))
 
 
 def read_trace(traceparent: str | None, tracestate: str | None = None) -> Trace | None:

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from github_worker import __version__
 from github_worker.channel import Channel, Kind, Message
-from github_worker.contract import REQUESTS, Request, Result, decode_request
+from github_worker.contract import REQUESTS, Request, Result, Workers, decode_request
 from github_worker.errors import ConfigurationError
-from github_worker.jobs import Gate, Timeouts
+from github_worker.exchanges import record
+from github_worker.jobs import Gate, Job, Timeouts
 from github_worker.progress import Report
 from github_worker.sandbox import confine, seal
 from github_worker.scratch import Scratch
 from github_worker.settings import Settings
-from github_worker.tracing import read_trace
+from github_worker.tracing import Trace, begin_span, read_trace
 from github_worker.web.address import CannotListen
 from github_worker.web.app import Start, create_app, warning_for
 from github_worker.web.handover import ChildServer, LendingProtocol, Tickets, start_elsewhere
+from github_worker.web.refusals import Refusals
 from github_worker.web.server import WorkerServer, leave
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ _MODULES = (
     *("uvloop", "uvicorn.loops.uvloop", "uvicorn.lifespan.off", "uvicorn.protocols.http.httptools_impl"),
     *("httpcore", "certifi", "httpcore2", "truststore", "encodings.idna"),
 )
+_TELEMETRY = "github_worker.telemetry.otlp"
 _SWITCH_INTERVAL = 0.0005  # seconds: threads that compute let the loop answer `/health` ten times sooner
 
 
@@ -108,22 +111,33 @@ def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
     scratch = Scratch(settings.tmp_dir)
     sandbox = confine(settings, _open(scratch))
     gate = Gate(operations.run, operations.cleanup, settings.job_timeout, limits)
+    told = Told(settings, container_id)
+
+    def close() -> None:
+        scratch.remove()
+        told.tell(gate.job)
 
     async def on_open(address: str) -> None:
         description = describe(settings, address, sandbox)
         level = logging.WARNING if description["warning"] else logging.INFO
         logger.log(level, "listening", extra={"fields": description})
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        await _prepare(scratch, rehearse, partial(operations.load, scratch))
+        await _prepare(scratch, rehearse, partial(operations.load, scratch), told.load)
         gc.freeze()
         gc.enable()
 
     app = create_app(
-        gate, start_here(gate, limits), settings, limits, container_id=container_id, sandbox=sandbox
+        gate,
+        start_here(gate, limits, told),
+        settings,
+        limits,
+        container_id=container_id,
+        sandbox=sandbox,
+        refusals=told.refusals,
     )
     address = (settings.host, settings.port)
     server = WorkerServer(
-        app, gate, address=address, container_id=container_id, on_open=on_open, on_close=scratch.remove
+        app, gate, address=address, container_id=container_id, on_open=on_open, on_close=close
     )
     try:
         server.run()
@@ -157,13 +171,24 @@ def serve_handed(
             scratch.remove()
             leave(0)
 
+    def close() -> None:
+        scratch.remove()
+        told.tell(gate.job)
+
     gate = Gate(operations.run, cleanup, settings.job_timeout, limits, turns.wait)
+    told = Told(settings, container_id)
     app = create_app(
-        gate, start_here(gate, limits), settings, limits, container_id=container_id, sandbox=sandbox
+        gate,
+        start_here(gate, limits, told),
+        settings,
+        limits,
+        container_id=container_id,
+        sandbox=sandbox,
+        refusals=told.refusals,
     )
     address = (settings.host, settings.port)
     server = ChildServer(
-        app, gate, address=address, container_id=container_id, on_open=on_open, on_close=scratch.remove
+        app, gate, address=address, container_id=container_id, on_open=on_open, on_close=close
     )
     server.run(sockets=[])
 
@@ -175,19 +200,32 @@ def accept(settings: Settings, limits: Timeouts, channel: Channel, listener: soc
     sandbox = confine(settings, _open(scratch, take_in=False))
     tickets = Tickets(channel, settings.workers or 1)
 
+    told = Told(settings, container_id)
+
+    def close() -> None:
+        scratch.remove()
+        told.tell(workers=tickets.workers)
+
     async def on_open(address: str) -> None:
         tickets.listen()
         gc.enable()
+        await told.keep_telling(lambda: tickets.workers)
 
     ChildServer(
         create_app(
-            tickets, start_elsewhere(tickets), settings, limits, container_id=container_id, sandbox=sandbox
+            tickets,
+            start_elsewhere(tickets),
+            settings,
+            limits,
+            container_id=container_id,
+            sandbox=sandbox,
+            refusals=told.refusals,
         ),
         tickets,
         address=(settings.host, settings.port),
         container_id=container_id,
         on_open=on_open,
-        on_close=scratch.remove,
+        on_close=close,
         protocol=LendingProtocol,
     ).run(sockets=[listener])
 
@@ -203,7 +241,8 @@ def warm_up(settings: Settings) -> None:
     seal()
     _warm_up()
     store = "storage_worker" if settings.storage_worker_url else "object_store"
-    for name in (*_MODULES, f"github_worker.storage.{store}"):
+    telemetry = [] if settings.otlp is None else [_TELEMETRY]
+    for name in (*_MODULES, f"github_worker.storage.{store}", *telemetry):
         importlib.import_module(name)
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # OpenSSL prepares its algorithms once: 2 ms that a child saves
     if settings.storage_worker_url:  # and reads the authorities once: ten times as long
@@ -213,15 +252,64 @@ def warm_up(settings: Settings) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL)
 
 
-def start_here(gate: Gate, limits: Timeouts) -> Start:
+class Told:
+    """What this process tells a collector of traces and metrics, where there is one: before it ends."""
+
+    def __init__(self, settings: Settings, container_id: str) -> None:
+        self.refusals = Refusals()
+        self._settings, self._container_id = settings, container_id
+        self._recorder = None if settings.otlp is None else record()
+        self._is_failing = False
+
+    async def load(self) -> None:
+        """Import what telling needs, in a thread."""
+        if self._recorder is not None:
+            await asyncio.to_thread(importlib.import_module, _TELEMETRY)
+
+    def begin(self, caller: Trace | None) -> Trace | None:
+        """Begin the span of a job, where there is a collector, else know its caller's."""
+        if self._recorder is None:
+            return caller
+        self._recorder.trace = begin_span(caller)
+        return self._recorder.trace
+
+    def tell(self, job: Job | None = None, workers: Workers | None = None) -> None:
+        """Tell what was not told yet, within two seconds; a collector that is down costs one line."""
+        if self._recorder is None or self._settings.otlp is None:
+            return
+        from github_worker import telemetry  # noqa: PLC0415 (not unless there is a collector)
+
+        facts = telemetry.Facts(
+            settings=self._settings,
+            otlp=self._settings.otlp,
+            container_id=self._container_id,
+            job=job,
+            exchanges=self._recorder.exchanges,
+            refusals=self.refusals.take(),
+            workers=workers,
+        )
+        reason = telemetry.send(facts)
+        if reason is not None and not self._is_failing:
+            logger.warning("traces or metrics are lost", extra={"fields": {"reason": reason}})
+        self._is_failing = reason is not None
+
+    async def keep_telling(self, count: Callable[[], Workers | None]) -> None:
+        """Tell at intervals, for as long as the process lives."""
+        while self._settings.otlp is not None:
+            await asyncio.sleep(self._settings.otlp.interval)
+            await asyncio.to_thread(self.tell, None, count())
+
+
+def start_here(gate: Gate, limits: Timeouts, told: Told) -> Start:
     """Return how a job is started that is done in this process."""
 
     async def start(request: HttpRequest, job: Request, body: bytes | bytearray) -> Response:
         from github_worker.web.stream import JobStream  # noqa: PLC0415 (imported while the worker is idle)
 
         headers = request.headers
-        trace = read_trace(headers.get("traceparent"), headers.get("tracestate"))
-        request.state.job = gate.admit(job, trace)
+        caller = read_trace(headers.get("traceparent"), headers.get("tracestate"))
+        gate.check()
+        request.state.job = gate.admit(job, told.begin(caller))
         return JobStream(request.state.job, limits.ping)
 
     return start

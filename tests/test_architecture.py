@@ -22,7 +22,7 @@ LAYERS = (
     {"cli"},
     {"supervisor"},
     {"worker"},
-    {"web"},
+    {"web", "telemetry"},
     {"jobs"},
     {"operations"},
     {"workspace"},
@@ -39,9 +39,9 @@ LAYERS = (
         "retry",
         "logs",
         "http_body",
-        "tracing",
+        "exchanges",
     },
-    {"contract", "errors", "issuers"},
+    {"contract", "errors", "issuers", "tracing"},
     {"redaction"},
 )
 DEPTH = {room: depth for depth, layer in enumerate(LAYERS) for room in sorted(layer)}

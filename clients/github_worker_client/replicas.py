@@ -17,6 +17,7 @@ from github_worker_client import wire
 from github_worker_client.addresses import Addresses, direct, of_host
 from github_worker_client.clock import Clock
 from github_worker_client.errors import NoWorker, StreamBroken, UnexpectedAnswer, WorkerUnavailable
+from github_worker_client.tracing import trace_headers
 from github_worker_client.wire import Answer
 
 _BROKEN = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
@@ -107,7 +108,7 @@ class Replicas:
             "POST",
             f"/{request.operation}",
             content=encode_request(request),
-            headers=_HEADERS | {"Accept": "text/event-stream"} | self._authorization(),
+            headers=_HEADERS | {"Accept": "text/event-stream"} | self._authorization() | trace_headers(),
         )
         if address is not None:
             direct(message, address)

@@ -22,6 +22,7 @@ from github_worker.errors import (
     RateLimited,
     RemoteUnavailable,
 )
+from github_worker.exchanges import hooks_for
 from github_worker.github.errors import read_limit_pause, read_sentence, translate_refusal
 from github_worker.github.requests import GRAPHQL, ApiRequest
 from github_worker.github.responses import ApiResponse
@@ -192,5 +193,6 @@ async def open_github(settings: Settings, token: Secret, report: Report) -> Asyn
         verify=ssl.create_default_context(),
         proxy=proxy.reveal() if proxy else None,
         trust_env=False,
+        event_hooks=hooks_for("github", is_async=True),
     ) as http:
         yield GitHub(http, settings, token, report)

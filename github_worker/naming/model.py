@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from github_worker.contract import ModelKey
+from github_worker.exchanges import hooks_for
 from github_worker.http_body import ACCEPTED, BodyRefused, read_body
 from github_worker.naming.answers import NoAnswer
 from github_worker.naming.prompts import Prompt
@@ -88,6 +89,7 @@ def _make_client(key: ModelKey, settings: Settings) -> anthropic.AsyncAnthropic:
             ),
             trust_env=False,
             follow_redirects=False,
+            event_hooks=hooks_for("model"),
         ),
     )
 

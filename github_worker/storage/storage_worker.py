@@ -15,6 +15,7 @@ import msgspec
 
 from github_worker.contract import SessionId
 from github_worker.errors import StorageUnavailable
+from github_worker.exchanges import hooks_for
 from github_worker.http_body import Body, BodyRefused
 from github_worker.redaction import scrub
 from github_worker.retry import Backoff, jitter
@@ -128,6 +129,7 @@ class StorageWorkerStore:
             verify=self._trust,
             # The storage is internal: a proxy towards the outside has no business with it.
             trust_env=False,
+            event_hooks=hooks_for("storage"),
         )
 
 

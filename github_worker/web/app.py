@@ -60,13 +60,22 @@ Start = Callable[[Request, contract.Request, bytes | bytearray], Awaitable[Respo
 
 
 def create_app(
-    gate: Admission, start: Start, settings: Settings, limits: Timeouts, *, container_id: str, sandbox: str
+    gate: Admission,
+    start: Start,
+    settings: Settings,
+    limits: Timeouts,
+    *,
+    container_id: str,
+    sandbox: str,
+    refusals: Refusals,
 ) -> Starlette:
     """Return the worker's application.
 
-    `start` answers a job, given its body too; `sandbox` is what `/health` says of it.
+    `start` answers a job, given its body too; `sandbox` is what `/health` says of it; `refusals` takes note.
     """
-    worker = _Worker(gate, start, settings, limits, container_id=container_id, sandbox=sandbox)
+    worker = _Worker(
+        gate, start, settings, limits, container_id=container_id, sandbox=sandbox, refusals=refusals
+    )
     posts = [
         Route(f"/{operation}", partial(worker.start, kind), methods=["POST"])
         for operation, kind in REQUESTS.items()
@@ -97,6 +106,7 @@ class _Worker:
         *,
         container_id: str,
         sandbox: str,
+        refusals: Refusals,
     ) -> None:
         self._gate = gate
         self._start = start
@@ -105,7 +115,7 @@ class _Worker:
         self._container_id = container_id
         self._limits = limits
         self._bodies = Bodies(limits.body)
-        self._refusals = Refusals()
+        self._refusals = refusals
         self.gets = (self.health, self.status, self.openapi)
 
     async def start(self, kind: type[contract.Request], request: Request) -> Response:

@@ -47,6 +47,11 @@ class Refusals:
         level = logging.WARNING if isinstance(refusal, Unauthorized) else logging.INFO
         logger.log(level, "refused", extra={"fields": fields})
 
+    def take(self) -> dict[str, int]:
+        """Return the counts, and begin to count anew."""
+        counts, self.counts = dict(self.counts), Counter()
+        return counts
+
     def _may_log(self, code: str) -> bool:
         """Take a line of a code's allowance, which is full again at a time that each line puts off."""
         now = self._clock()

@@ -43,6 +43,15 @@ with SessionStore(sys.argv[1]).checkout("s1") as session:
     (session.repository / "new.txt").write_text("new")
 """
 
+_TELEMETRY = """
+from opentelemetry.sdk.trace import TracerProvider
+import github_worker.telemetry.otlp
+from github_worker_client.tracing import trace_headers
+
+with TracerProvider().get_tracer("trial").start_as_current_span("trial"):
+    print(trace_headers()["traceparent"])
+"""
+
 
 def run(python: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the interpreter in an empty folder, and return what came of it."""
@@ -118,10 +127,18 @@ def try_command_line(python: str, folder: Path) -> None:
     assert "commit-and-push" in done.stdout, done
 
 
+def try_telemetry(python: str, folder: Path) -> None:
+    """Let the client name its span, and import what a worker sends spans by."""
+    done = run(python, "-c", _TELEMETRY)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("00-"), done
+
+
 _TRIALS: dict[str, Callable[[str, Path], None]] = {
     "sessions": try_sessions,
     "server": try_server,
     "cli": try_command_line,
+    "otel": try_telemetry,
 }
 
 
