@@ -15,6 +15,7 @@ from bench.rows.jobs import branch, clone, commit
 from bench.rows.life import life
 from bench.rows.many import many
 from bench.rows.model import model
+from bench.rows.telemetry import telemetry
 
 ROWS: Mapping[str, Callable[[Lab], Iterator[Result | Skipped]]] = {
     "life": life,
@@ -26,6 +27,7 @@ ROWS: Mapping[str, Callable[[Lab], Iterator[Result | Skipped]]] = {
     "cage": cage,
     "health": health,
     "model": model,
+    "telemetry": telemetry,
     "crowd": crowd,
     "many": many,
 }
