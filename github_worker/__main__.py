@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib.util
 import io
 import os
 import resource
@@ -110,6 +109,8 @@ def serve(options: Mapping[str, str]) -> int:
 
 def find_missing(packages: Sequence[str]) -> str | None:
     """Return the first of the packages that is not installed, without importing it."""
+    import importlib.util  # noqa: PLC0415 (most workers have no collector)
+
     for name in packages:
         try:
             found = importlib.util.find_spec(name)

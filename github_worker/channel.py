@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 from collections import deque
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -20,8 +21,15 @@ class Kind(enum.IntEnum):
 
     # To the supervisor
     READY = 1  # a child can take a request
-    TAKEN = 2  # it has taken one, and asks for its turn
+    TAKEN = 2  # [operation] it has taken one, and asks for its turn
     DONE = 3  # the work is over, and only its stream is left
+    # The same, before that, of what it measured: places in the lists of `measurements`
+    STAGE = 9  # [stage, milliseconds]
+    AMOUNT = 10  # [amount, low word, high word]
+    CODE = 11  # [code]
+    # To the supervisor from the acceptor
+    REFUSED = 12  # [code, how many since the last time]
+    ASK = 13  # for a SNAPSHOT
     # From the supervisor to a child with a request
     POSITION = 4  # [place in line] it waits
     BEGIN = 5
@@ -29,6 +37,7 @@ class Kind(enum.IntEnum):
     STATE = 6  # [jobs at work, jobs in line, flags]
     TICKET = 7  # with the descriptor that leads to a child that can take a request
     END = 8
+    SNAPSHOT = 14  # with the descriptor of all that was measured
 
 
 class Flag(enum.IntFlag):
@@ -37,6 +46,9 @@ class Flag(enum.IntFlag):
     ROOM = 1  # a ticket will come for one more request
     DRAINING = 2
     FAILING = 4
+
+
+_BRING_DESCRIPTORS = {Kind.TICKET, Kind.SNAPSHOT}
 
 
 class Message(Struct, frozen=True):
@@ -61,8 +73,11 @@ class Channel:
 
     def send(self, kind: Kind, *numbers: int, descriptor: int | None = None) -> None:
         """Send a message; raise OSError if the other end is gone, or has not read for very long."""
-        data = _FORMAT.pack(kind, *numbers, *(0,) * (3 - len(numbers)))
-        socket.send_fds(self._socket, [data], [] if descriptor is None else [descriptor])
+        socket.send_fds(self._socket, [_pack(kind, *numbers)], [] if descriptor is None else [descriptor])
+
+    def send_all(self, messages: Iterable[tuple[int, ...]]) -> None:
+        """Send messages, each its kind and its numbers, at once; raise OSError as `send` does."""
+        self._socket.send(b"".join(_pack(*message) for message in messages))
 
     def receive(self) -> list[Message]:
         """Return messages that have come, if any; raise EOFError at the end, ValueError if they are none."""
@@ -87,8 +102,12 @@ class Channel:
 
     def _message(self, kind: int, *numbers: int) -> Message:
         first, second, third = numbers
-        descriptor = self._descriptors.popleft() if kind == Kind.TICKET and self._descriptors else None
+        descriptor = self._descriptors.popleft() if kind in _BRING_DESCRIPTORS and self._descriptors else None
         return Message(Kind(kind), (first, second, third), descriptor)
+
+
+def _pack(kind: int, *numbers: int) -> bytes:
+    return _FORMAT.pack(kind, *numbers, *(0,) * (3 - len(numbers)))
 
 
 def pair() -> tuple[Channel, Channel]:

@@ -6,14 +6,16 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from github_worker.measurements import tally
 from github_worker.tracing import Trace
 
 Service = Literal["storage", "github", "model"]
+Tokens = Annotated[int, Meta(ge=0, lt=2**32)]  # as many as an answer is believed
 Hooks = dict[str, list[Callable[[Any], Any]]]
 _MOST = 1000  # of one job
 
@@ -23,8 +25,8 @@ class Usage(Struct):
 
     model: str = ""
     stop_reason: str | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
 
 
 class Exchange(Struct, kw_only=True):
@@ -123,20 +125,22 @@ def hooks_for(service: Service, *, is_async: bool = False) -> Hooks:
     async def begin_later(request: Any) -> None:
         request.extensions["trace"] = recorder.begin(request, service).note_later
 
-    if service == "model":
-        return {"request": [begin_later], "response": [_read_usage]}
     return {"request": [begin_later if is_async else begin]}
 
 
-async def _read_usage(response: Any) -> None:
-    """Take note of the tokens that the model's answer, which has been read, says it took."""
-    exchange: Exchange = response.request.extensions["trace"].__self__
+def note_usage(request: Any, body: bytes) -> None:
+    """Count the tokens that the model's answer says it took, and note them with its request."""
     try:
-        answer = msgspec.json.decode(response.content, type=_Answer)
+        answer = msgspec.json.decode(body, type=_Answer)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return  # whoever asked says what is wrong with it
-    if answer.usage is not None:
+    if answer.usage is None:
+        return
+    tally.count("tokens read", answer.usage.input_tokens)
+    tally.count("tokens written", answer.usage.output_tokens)
+    if _recorder is not None:
         answer.usage.model, answer.usage.stop_reason = answer.model[:100], (answer.stop_reason or "")[:100]
+        exchange: Exchange = request.extensions["trace"].__self__
         exchange.usage = answer.usage
 
 

@@ -38,7 +38,7 @@ _MOMENT = 0.002  # seconds, in which a job's first event goes out
 
 Run = Callable[[Request, Report], Coroutine[Any, Any, Result]]
 Cleanup = Callable[[], Awaitable[None]]
-Turn = Callable[[Report], Coroutine[Any, Any, None]]
+Turn = Callable[["Job"], Coroutine[Any, Any, None]]
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -77,6 +77,13 @@ class Job:
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._events: asyncio.Queue[AnyEvent | None] = asyncio.Queue()
         self._begun = self._ended = False
+
+    @property
+    def code(self) -> str | None:
+        """Return what became of it in one word, `completed` or an error's code; None if nothing has."""
+        if self.outcome is None:
+            return None
+        return self.outcome.code if isinstance(self.outcome, Failed) else "completed"
 
     def send(self, event: AnyEvent) -> None:
         """Send an event, from any thread; what comes after a terminal event is dropped."""
@@ -229,7 +236,7 @@ class Gate:
         """Wait for the job's turn; return whether its client waited too."""
         if self._turn is None:
             return True
-        turn = asyncio.ensure_future(self._turn(job.report))
+        turn = asyncio.ensure_future(self._turn(job))
         left = asyncio.create_task(job.stream_closed.wait())
         done, rest = await asyncio.wait({turn, left}, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:

@@ -72,10 +72,10 @@ class Report:
     def count_last(self, received: int, bytes: int) -> None:
         """Say that all of what the stage counts is done."""
         if self.stage is not None:
+            self.bytes[self.stage] = self.bytes.get(self.stage, 0) + bytes
             self._tell(self.stage, received, received, 100, bytes)
 
     def _tell(self, stage: Stage, received: int, total: int | None, percent: int | None, bytes: int) -> None:
-        self.bytes[stage] = bytes
         self.event(Transferred(stage=stage, received=received, total=total, percent=percent, bytes=bytes))
 
     async def transfer(self, work: Awaitable[Value], count: ByteCount) -> Value:

@@ -75,6 +75,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     host: str
     port: int
+    metrics_port: int | None
     tmp_dir: Path
     storage_worker_url: str | None
     storage_url: str | None
@@ -147,6 +148,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
     return Settings(
         host=read.value("HOST", "0.0.0.0", str),  # noqa: S104 (a container's port is published or it is not)
         port=read.value("PORT", "5002", _parse_port),
+        metrics_port=_read_metrics_port(read),
         tmp_dir=read.value("TMP_DIR", "/tmp", _find_folder),  # noqa: S108 (the contract's default)
         storage_worker_url=storage_worker_url,
         storage_url=storage_url,
@@ -275,6 +277,19 @@ def _read_otlp(read: _Reader) -> Otlp | None:
     )
     is_off = read.value("OTEL_SDK_DISABLED", "false", _choose_from("true", "false")) == "true"
     return None if is_off or not any(urls.values()) else otlp
+
+
+def _read_metrics_port(read: _Reader) -> int | None:
+    """Read where the metrics are answered without a token: nowhere, unless somebody is there to be asked."""
+    port = read.optional("METRICS_PORT", _parse_port)
+    if port and port == read.value("PORT", "5002", _parse_port):
+        raise ConfigurationError("METRICS_PORT and PORT are the same: set METRICS_PORT to another")
+    if port is not None and read.optional("WORKERS", _parse_workers) is None:
+        raise ConfigurationError(
+            "METRICS_PORT is set, but a process that ends with its one job cannot be asked for metrics: set"
+            " WORKERS too, or leave METRICS_PORT out"
+        )
+    return port
 
 
 def _read_build(read: _Reader) -> Build:

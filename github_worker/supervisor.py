@@ -19,19 +19,34 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from pathlib import Path
+from typing import IO, NoReturn
 
+from github_worker import __version__, worker
 from github_worker import channel as channels
-from github_worker import worker
 from github_worker.channel import Channel, Flag, Kind, Message
 from github_worker.errors import ConfigurationError
 from github_worker.jobs import Timeouts
+from github_worker.measurements import (
+    BUILD,
+    BUSY,
+    GIVEN_UP,
+    KILLED,
+    LENGTH,
+    LIMIT,
+    OLDEST,
+    ROOM,
+    TIMEOUT,
+    Account,
+    Ledger,
+)
 from github_worker.oom import OomScore
 from github_worker.scratch import Scratch
 from github_worker.settings import Settings
-from github_worker.web.address import explain
+from github_worker.web.address import CannotListen, explain
 from github_worker.web.server import address_of
 
 logger = logging.getLogger(__name__)
@@ -70,6 +85,7 @@ class Child:
         self.offer = 0  # counts up
         self.place = 0
         self.told_at = 0.0
+        self.account: Account | None = None  # of its job
         self.kill_at = time.monotonic() + _TO_START
         self._ticket = ticket
 
@@ -107,6 +123,7 @@ class Supervisor:
         self._ever_ready = self._wrong_settings = False
         self._offers = itertools.count()
         self._told: tuple[int, ...] = ()
+        self._ledger = Ledger()
         self._signals: list[int] = []
         self._draining = False
         self._score = OomScore()
@@ -116,9 +133,9 @@ class Supervisor:
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT and the end of all jobs; return the exit status."""
         try:
-            self._listener = _listen(self._settings.host, self._settings.port)
-        except OSError as error:
-            logger.critical(explain(self._settings.host, self._settings.port, error))
+            self._listen()
+        except CannotListen as error:
+            logger.critical(str(error))
             return 1
         worker.warm_up(self._settings)
         gc.collect()
@@ -126,13 +143,22 @@ class Supervisor:
         self._heed_signals()
         fields = worker.describe(self._settings, address_of(self._listener))
         level = logging.WARNING if fields["warning"] else logging.INFO
-        logger.log(level, "listening", extra={"fields": fields | {"workers": str(self._limit)}})
+        more = {"workers": str(self._limit), "metrics": self._monitor and address_of(self._monitor)}
+        logger.log(level, "listening", extra={"fields": fields | more})
         if risk := describe_risk(sys.platform):
             logger.warning(risk)
         while (status := self._take_stock()) is None:
             for key, _ in self._selector.select(self._pause()):
                 self._hear(key.data)
         return status
+
+    def _listen(self) -> None:
+        """Open the ports; raise CannotListen."""
+        settings = self._settings
+        self._listener = _listen(settings.host, settings.port, "PORT")
+        self._monitor = None
+        if settings.metrics_port is not None:
+            self._monitor = _listen(settings.host, settings.metrics_port, "METRICS_PORT")
 
     def _take_stock(self) -> int | None:
         """Do what is to be done by now; return the exit status once that was all."""
@@ -193,13 +219,22 @@ class Supervisor:
                 child.state, child.kill_at = State.SPARE, float("inf")
                 if child is not self._acceptor:
                     self._failures, self._ever_ready = 0, True
-            case State.OFFERED, Kind.TAKEN if child.has_turn:
-                self._set_to_work(child)
             case State.OFFERED, Kind.TAKEN:
-                child.state = State.WAITING
-                self._line.append(child)
+                child.account = Account(self._ledger, message.numbers[0])
+                if child.has_turn:
+                    self._set_to_work(child)
+                else:
+                    child.state = State.WAITING
+                    self._line.append(child)
+            case State.WORKING, Kind.STAGE | Kind.AMOUNT | Kind.CODE if child.account:
+                child.account.take(message.kind, message.numbers)
             case State.WORKING, Kind.DONE:
                 child.state, child.has_turn = State.DONE, False
+            case State.SPARE, Kind.REFUSED if child is self._acceptor:
+                code, number, _ = message.numbers
+                self._ledger.add_refusals(code, number)
+            case State.SPARE, Kind.ASK if child is self._acceptor:
+                self._tell_measurements(child)
             case state, kind:
                 raise ValueError(f"it says {kind.name} while it is {state.name}")
 
@@ -231,6 +266,8 @@ class Supervisor:
 
     def _set_to_work(self, child: Child) -> None:
         child.state = State.WORKING
+        if child.account:
+            child.account.begin()
         child.kill_at = time.monotonic() + self._longest()
 
     def _tell_acceptor(self) -> None:
@@ -250,6 +287,30 @@ class Supervisor:
         if told != self._told:
             self._told = told
             self._send(acceptor, Kind.STATE, *told)
+
+    def _tell_measurements(self, acceptor: Child) -> None:
+        """Send all that was measured, in a file without a name: a message has room for three numbers."""
+        self._look()
+        try:
+            with _open_file(self._settings.tmp_dir) as file:
+                file.write(self._ledger.encode())
+                file.flush()
+                self._send(acceptor, Kind.SNAPSHOT, descriptor=file.fileno())
+        except OSError as error:
+            logger.error(f"the metrics cannot be told: {error.strerror}")
+
+    def _look(self) -> None:
+        """Let the gauges say how things stand."""
+        ledger, settings = self._ledger, self._settings
+        begun = [child.account.began for child in self._list(State.WORKING) if child.account]
+        oldest = min((moment for moment in begun if moment is not None), default=None)
+        ledger.set(BUSY, value=self._count(State.WORKING))
+        ledger.set(LIMIT, value=self._limit)
+        ledger.set(LENGTH, value=len(self._line))
+        ledger.set(ROOM, value=self._queue)
+        ledger.set(OLDEST, value=0.0 if oldest is None else time.monotonic() - oldest)
+        ledger.set(TIMEOUT, value=settings.job_timeout)
+        ledger.set(BUILD, __version__, settings.build.commit_sha, value=1)
 
     def _send(self, child: Child, kind: Kind, *numbers: int, descriptor: int | None = None) -> None:
         try:
@@ -287,7 +348,7 @@ class Supervisor:
 
     def _start_acceptor(self) -> None:
         def run(channel: Channel) -> None:
-            worker.accept(self._settings, self._limits, channel, self._listener)
+            worker.accept(self._settings, self._limits, channel, self._listener, self._monitor)
 
         self._acceptor = self._start(run)
         self._told = ()
@@ -299,6 +360,8 @@ class Supervisor:
         def run(channel: Channel) -> None:
             ticket.close()
             self._listener.close()
+            if self._monitor is not None:
+                self._monitor.close()
             worker.serve_handed(self._settings, self._make_operations(), self._limits, channel, end)
 
         with end, self._score.raised():
@@ -378,7 +441,18 @@ class Supervisor:
             child, self._acceptor = self._acceptor, None
             self._part(child, status)
         elif pid in self._children:
-            self._part(self._children.pop(pid), status)
+            child = self._children.pop(pid)
+            self._hear_last(child)
+            if child.account and not child.account.ended:
+                child.account.end(KILLED if status else GIVEN_UP)
+            self._part(child, status)
+
+    def _hear_last(self, child: Child) -> None:
+        """Take in what a process said before it ended, as far as it makes sense."""
+        with contextlib.suppress(EOFError, ValueError):
+            while messages := child.channel.receive():
+                for message in messages:
+                    self._heed(child, message)
 
     def _part(self, child: Child, status: int) -> None:
         with contextlib.suppress(KeyError):
@@ -463,11 +537,21 @@ def describe_risk(platform: str) -> str | None:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, variable: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise CannotListen(explain(host, port, error, variable)) from error
     listener.setblocking(False)
     return listener
+
+
+def _open_file(folder: Path) -> IO[bytes]:
+    """Open a file that has no name, in memory where the system has such."""
+    if sys.platform != "linux":
+        return tempfile.TemporaryFile(dir=folder)
+    return os.fdopen(os.memfd_create("measurements"), "wb")
 
 
 def _die_with(parent: int) -> None:

@@ -11,31 +11,33 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from github_worker import __version__
 from github_worker.channel import Channel, Kind, Message
-from github_worker.contract import REQUESTS, Request, Result, Workers, decode_request
+from github_worker.collector import TELEMETRY, Collector
+from github_worker.contract import REQUESTS, Request, Result, decode_request
 from github_worker.errors import ConfigurationError
-from github_worker.exchanges import record
 from github_worker.jobs import Gate, Job, Timeouts
+from github_worker.measurements import CODES, OPERATIONS, STAGES, list_amounts
 from github_worker.progress import Report
 from github_worker.sandbox import confine, seal
 from github_worker.scratch import Scratch
 from github_worker.settings import Settings
-from github_worker.tracing import Trace, begin_span, read_trace
+from github_worker.tracing import read_trace
 from github_worker.web.address import CannotListen
 from github_worker.web.app import Start, create_app, warning_for
 from github_worker.web.handover import ChildServer, LendingProtocol, Tickets, start_elsewhere
-from github_worker.web.refusals import Refusals
+from github_worker.web.metrics import Monitored, answer_from
 from github_worker.web.server import WorkerServer, leave
 
 if TYPE_CHECKING:
     from starlette.requests import Request as HttpRequest
     from starlette.responses import Response
+    from starlette.types import ASGIApp
 
     from github_worker.services import Services
 
@@ -49,7 +51,6 @@ _MODULES = (
     *("uvloop", "uvicorn.loops.uvloop", "uvicorn.lifespan.off", "uvicorn.protocols.http.httptools_impl"),
     *("httpcore", "certifi", "httpcore2", "truststore", "encodings.idna"),
 )
-_TELEMETRY = "github_worker.telemetry.otlp"
 _SWITCH_INTERVAL = 0.0005  # seconds: threads that compute let the loop answer `/health` ten times sooner
 
 
@@ -111,29 +112,29 @@ def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
     scratch = Scratch(settings.tmp_dir)
     sandbox = confine(settings, _open(scratch))
     gate = Gate(operations.run, operations.cleanup, settings.job_timeout, limits)
-    told = Told(settings, container_id)
+    collector = Collector(settings, container_id)
 
     def close() -> None:
         scratch.remove()
-        told.tell(gate.job)
+        collector.send(gate.job)
 
     async def on_open(address: str) -> None:
         description = describe(settings, address, sandbox)
         level = logging.WARNING if description["warning"] else logging.INFO
         logger.log(level, "listening", extra={"fields": description})
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        await _prepare(scratch, rehearse, partial(operations.load, scratch), told.load)
+        await _prepare(scratch, rehearse, partial(operations.load, scratch), collector.load)
         gc.freeze()
         gc.enable()
 
     app = create_app(
         gate,
-        start_here(gate, limits, told),
+        start_here(gate, limits, collector),
         settings,
         limits,
         container_id=container_id,
         sandbox=sandbox,
-        refusals=told.refusals,
+        refusals=collector.refusals,
     )
     address = (settings.host, settings.port)
     server = WorkerServer(
@@ -160,7 +161,7 @@ def serve_handed(
         try:
             await operations.cleanup()
         finally:
-            channel.send(Kind.DONE)
+            channel.send_all([*_measure(gate.job), (Kind.DONE,)])
 
     async def on_open(address: str) -> None:
         stream = importlib.import_module("github_worker.web.stream")
@@ -173,18 +174,18 @@ def serve_handed(
 
     def close() -> None:
         scratch.remove()
-        told.tell(gate.job)
+        collector.send(gate.job)
 
     gate = Gate(operations.run, cleanup, settings.job_timeout, limits, turns.wait)
-    told = Told(settings, container_id)
+    collector = Collector(settings, container_id)
     app = create_app(
         gate,
-        start_here(gate, limits, told),
+        start_here(gate, limits, collector),
         settings,
         limits,
         container_id=container_id,
         sandbox=sandbox,
-        refusals=told.refusals,
+        refusals=collector.refusals,
     )
     address = (settings.host, settings.port)
     server = ChildServer(
@@ -193,41 +194,52 @@ def serve_handed(
     server.run(sockets=[])
 
 
-def accept(settings: Settings, limits: Timeouts, channel: Channel, listener: socket.socket) -> None:
-    """Answer all that is no job, and hand jobs over, until the supervisor says that it is over."""
+def accept(
+    settings: Settings,
+    limits: Timeouts,
+    channel: Channel,
+    listener: socket.socket,
+    monitor: socket.socket | None = None,
+) -> None:
+    """Answer all that is no job, and hand jobs over, until the supervisor says that it is over.
+
+    Who comes by `monitor` is told the metrics and nothing else.
+    """
     container_id = socket.gethostname()
     scratch = Scratch(settings.tmp_dir)
     sandbox = confine(settings, _open(scratch, take_in=False))
     tickets = Tickets(channel, settings.workers or 1)
 
-    told = Told(settings, container_id)
+    collector = Collector(settings, container_id)
 
     def close() -> None:
         scratch.remove()
-        told.tell(workers=tickets.workers)
+        collector.send(workers=tickets.workers)
 
     async def on_open(address: str) -> None:
         tickets.listen()
         gc.enable()
-        await told.keep_telling(lambda: tickets.workers)
+        await collector.keep_sending(lambda: tickets.workers)
 
+    metrics = answer_from(tickets.measure)
+    app: ASGIApp = create_app(
+        *(tickets, start_elsewhere(tickets), settings, limits),
+        container_id=container_id,
+        sandbox=sandbox,
+        refusals=collector.refusals,
+        metrics=metrics,
+    )
+    if monitor is not None:
+        app = Monitored(app, metrics, monitor.getsockname()[1])
     ChildServer(
-        create_app(
-            tickets,
-            start_elsewhere(tickets),
-            settings,
-            limits,
-            container_id=container_id,
-            sandbox=sandbox,
-            refusals=told.refusals,
-        ),
+        app,
         tickets,
         address=(settings.host, settings.port),
         container_id=container_id,
         on_open=on_open,
         on_close=close,
         protocol=LendingProtocol,
-    ).run(sockets=[listener])
+    ).run(sockets=[listener] if monitor is None else [listener, monitor])
 
 
 def warm_up(settings: Settings) -> None:
@@ -241,7 +253,7 @@ def warm_up(settings: Settings) -> None:
     seal()
     _warm_up()
     store = "storage_worker" if settings.storage_worker_url else "object_store"
-    telemetry = [] if settings.otlp is None else [_TELEMETRY]
+    telemetry = [] if settings.otlp is None else [TELEMETRY]
     for name in (*_MODULES, f"github_worker.storage.{store}", *telemetry):
         importlib.import_module(name)
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # OpenSSL prepares its algorithms once: 2 ms that a child saves
@@ -252,55 +264,7 @@ def warm_up(settings: Settings) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL)
 
 
-class Told:
-    """What this process tells a collector of traces and metrics, where there is one: before it ends."""
-
-    def __init__(self, settings: Settings, container_id: str) -> None:
-        self.refusals = Refusals()
-        self._settings, self._container_id = settings, container_id
-        self._recorder = None if settings.otlp is None else record()
-        self._is_failing = False
-
-    async def load(self) -> None:
-        """Import what telling needs, in a thread."""
-        if self._recorder is not None:
-            await asyncio.to_thread(importlib.import_module, _TELEMETRY)
-
-    def begin(self, caller: Trace | None) -> Trace | None:
-        """Begin the span of a job, where there is a collector, else know its caller's."""
-        if self._recorder is None:
-            return caller
-        self._recorder.trace = begin_span(caller)
-        return self._recorder.trace
-
-    def tell(self, job: Job | None = None, workers: Workers | None = None) -> None:
-        """Tell what was not told yet, within two seconds; a collector that is down costs one line."""
-        if self._recorder is None or self._settings.otlp is None:
-            return
-        from github_worker import telemetry  # noqa: PLC0415 (not unless there is a collector)
-
-        facts = telemetry.Facts(
-            settings=self._settings,
-            otlp=self._settings.otlp,
-            container_id=self._container_id,
-            job=job,
-            exchanges=self._recorder.exchanges,
-            refusals=self.refusals.take(),
-            workers=workers,
-        )
-        reason = telemetry.send(facts)
-        if reason is not None and not self._is_failing:
-            logger.warning("traces or metrics are lost", extra={"fields": {"reason": reason}})
-        self._is_failing = reason is not None
-
-    async def keep_telling(self, count: Callable[[], Workers | None]) -> None:
-        """Tell at intervals, for as long as the process lives."""
-        while self._settings.otlp is not None:
-            await asyncio.sleep(self._settings.otlp.interval)
-            await asyncio.to_thread(self.tell, None, count())
-
-
-def start_here(gate: Gate, limits: Timeouts, told: Told) -> Start:
+def start_here(gate: Gate, limits: Timeouts, collector: Collector) -> Start:
     """Return how a job is started that is done in this process."""
 
     async def start(request: HttpRequest, job: Request, body: bytes | bytearray) -> Response:
@@ -309,7 +273,7 @@ def start_here(gate: Gate, limits: Timeouts, told: Told) -> Start:
         headers = request.headers
         caller = read_trace(headers.get("traceparent"), headers.get("tracestate"))
         gate.check()
-        request.state.job = gate.admit(job, told.begin(caller))
+        request.state.job = gate.admit(job, collector.begin(caller))
         return JobStream(request.state.job, limits.ping)
 
     return start
@@ -327,11 +291,11 @@ class Turns:
         asyncio.get_running_loop().add_reader(self._channel.fileno(), self._read)
         self._channel.send(Kind.READY)
 
-    async def wait(self, report: Report) -> None:
+    async def wait(self, job: Job) -> None:
         """Wait for the turn, telling the place in line."""
-        self._channel.send(Kind.TAKEN)
+        self._channel.send(Kind.TAKEN, OPERATIONS.index(job.request.operation))
         while (message := await self._messages.get()).kind != Kind.BEGIN:
-            report.queued(message.numbers[0])
+            job.report.queued(message.numbers[0])
 
     def _read(self) -> None:
         try:
@@ -339,6 +303,16 @@ class Turns:
                 self._messages.put_nowait(message)
         except EOFError:  # no job outlives its supervisor
             leave(1)
+
+
+def _measure(job: Job | None) -> Iterator[tuple[int, ...]]:
+    """Yield the messages that say what a job took, and what it came to."""
+    if job is None or job.code is None:
+        return
+    for stage, milliseconds in job.report.timings.items():
+        yield Kind.STAGE, STAGES.index(stage), milliseconds
+    yield from ((Kind.AMOUNT, *numbers) for numbers in list_amounts(job.report.bytes))
+    yield Kind.CODE, CODES.index(job.code)
 
 
 async def rehearse() -> None:

@@ -22,6 +22,7 @@ LAYERS = (
     {"cli"},
     {"supervisor"},
     {"worker"},
+    {"collector"},
     {"web", "telemetry"},
     {"jobs"},
     {"operations"},
@@ -30,7 +31,6 @@ LAYERS = (
     {"sessions", "git", "naming", "github"},
     {"archive", "storage", "sandbox"},
     {
-        "channel",
         "oom",
         "settings",
         "progress",
@@ -41,7 +41,8 @@ LAYERS = (
         "http_body",
         "exchanges",
     },
-    {"contract", "errors", "issuers", "tracing"},
+    {"measurements"},
+    {"channel", "contract", "errors", "issuers", "tracing"},
     {"redaction"},
 )
 DEPTH = {room: depth for depth, layer in enumerate(LAYERS) for room in sorted(layer)}

@@ -94,6 +94,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     "MAX_SESSION_BYTES": ("0", "8 GB", "-1", "1.5 GiB", "much", str(2**63 + 1)),
     "MAX_SESSION_FILES": ("0", "-1", "many", str(2**63 + 1)),
     "ON_SECRET": ("ask", "Refuse", "leave_out"),
+    "METRICS_PORT": ("-1", "65536", "x"),
     "WORKERS": ("0", "1001", "-1", "many"),
     "QUEUE": ("-1", "10001", "1.5"),
     "LOG_LEVEL": ("loud",),
@@ -185,6 +186,16 @@ def test_two_stores_are_one_too_many() -> None:
     """Both are named."""
     with pytest.raises(ConfigurationError, match="STORAGE_WORKER_URL and STORAGE_URL"):
         from_env({"STORAGE_WORKER_URL": "http://storage", "STORAGE_URL": "s3://bucket"})
+
+
+def test_the_metrics_have_a_port_where_somebody_can_be_asked() -> None:
+    """Of its own, in a service that outlives its jobs; what cannot work is told at the start."""
+    assert from_env({"WORKERS": "2"}).metrics_port is None
+    assert from_env({"WORKERS": "2", "METRICS_PORT": "9464"}).metrics_port == 9464
+    with pytest.raises(ConfigurationError, match="set WORKERS too, or leave METRICS_PORT out"):
+        from_env({"METRICS_PORT": "9464"})
+    with pytest.raises(ConfigurationError, match="METRICS_PORT and PORT are the same"):
+        from_env({"WORKERS": "2", "METRICS_PORT": "5002"})
 
 
 def test_without_a_store_there_is_an_embedded_one() -> None:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from github_worker.contract import ModelKey
-from github_worker.exchanges import hooks_for
+from github_worker.exchanges import hooks_for, note_usage
 from github_worker.http_body import ACCEPTED, BodyRefused, read_body
 from github_worker.naming.answers import NoAnswer
 from github_worker.naming.prompts import Prompt
@@ -53,7 +53,9 @@ async def ask(prompt: Prompt, key: ModelKey, settings: Settings) -> str:
         if isinstance(error.__cause__, BodyRefused):
             raise NoAnswer(f"the answer of the model's API was not read: {error.__cause__}") from None
         raise NoAnswer(f"the model's API could not be asked: {type(error).__name__}") from None
-    return read(await response.read())
+    body = await response.read()
+    note_usage(response.http_response.request, body)
+    return read(body)
 
 
 def read(body: bytes) -> str:
@@ -89,7 +91,7 @@ def _make_client(key: ModelKey, settings: Settings) -> anthropic.AsyncAnthropic:
             ),
             trust_env=False,
             follow_redirects=False,
-            event_hooks=hooks_for("model"),
+            event_hooks=hooks_for("model", is_async=True),
         ),
     )
 

@@ -18,9 +18,9 @@ from opentelemetry.sdk.resources import Resource
 from github_worker import __version__
 from github_worker.exchanges import Exchange
 from github_worker.jobs import Job
+from github_worker.measurements import GIVEN_UP, direction_of
 from github_worker.settings import Settings
 from github_worker.telemetry import Facts
-from github_worker.telemetry.spans import code_of
 
 _SECOND = 1e9  # nanoseconds
 # A process is too short for a sum of its own that grows: what it adds is told once.
@@ -53,19 +53,21 @@ def measure(facts: Facts, resource: Resource) -> MetricsData | None:
 
 def _measure_job(job: Job, meter: Meter) -> None:
     kind = {"operation": job.request.operation}
-    outcome = {**kind, "code": code_of(job)}
+    outcome = {**kind, "code": job.code or GIVEN_UP}
     meter.create_counter("github_worker.jobs", "{job}", "Jobs by what became of them.").add(1, outcome)
     waits = _make_seconds(meter, "github_worker.queue.wait", "From admission to a job's turn.")
     durations = _make_seconds(meter, "github_worker.job.duration", "From a job's turn to its outcome.")
     stages = _make_seconds(meter, "github_worker.stage.duration", "How long stages took.")
-    moved = meter.create_counter("github_worker.bytes", "By", "Bytes that stages moved.")
+    moved = meter.create_counter(
+        "github_worker.transferred", "By", "Bytes of sessions and of clones, as they were sent."
+    )
     if job.began_at is not None:
         waits.record((job.began_at - job.admitted_at) / _SECOND, kind)
         durations.record(((job.ended_at or job.began_at) - job.began_at) / _SECOND, outcome)
     for stage in job.report.stages:
         stages.record((stage.ended - stage.began) / _SECOND, {**kind, "stage": stage.stage})
     for name, count in job.report.bytes.items():
-        moved.add(count, {**kind, "stage": name})
+        moved.add(count, {**kind, "direction": direction_of(name)})
 
 
 def _measure_exchanges(exchanges: Sequence[Exchange], meter: Meter) -> None:

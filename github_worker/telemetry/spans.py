@@ -25,12 +25,11 @@ from github_worker import __version__
 from github_worker.contract import Failed
 from github_worker.exchanges import Exchange
 from github_worker.jobs import Job
+from github_worker.measurements import GIVEN_UP
 from github_worker.progress import StageTime
 from github_worker.telemetry import Facts
 from github_worker.telemetry.attributes import describe_exchange, describe_job, name_exchange, say
 from github_worker.tracing import Trace
-
-GIVEN_UP = "given_up"  # the code of a job whose client left while it waited
 
 
 class _Ids(IdGenerator):
@@ -60,13 +59,6 @@ class _Ended(SpanProcessor):
         self.spans.append(span)
 
 
-def code_of(job: Job) -> str:
-    """Return what became of a job, as one word."""
-    if job.outcome is None:
-        return GIVEN_UP
-    return job.outcome.code if isinstance(job.outcome, Failed) else "completed"
-
-
 def make_spans(facts: Facts, resource: Resource) -> Sequence[ReadableSpan]:
     """Make a job's spans, if there was one and the sampler takes them."""
     if facts.job is None or facts.job.trace is None:
@@ -89,7 +81,8 @@ class _JobTrace:
 
     def trace(self, trace: Trace) -> None:
         """Make the job's own span, and those of its parts."""
-        job, code, sessions = self._job, code_of(self._job), self._facts.otlp.sessions
+        job, sessions = self._job, self._facts.otlp.sessions
+        code = job.code or GIVEN_UP
         span = self._tracer.start_span(
             job.request.operation,
             context=_find_parent(trace),

@@ -34,17 +34,20 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return listeners
 
 
-def explain(host: str, port: int, error: OSError) -> str:
+def explain(host: str, port: int, error: OSError, variable: str = "PORT") -> str:
     """Say why nothing can listen at an address, and what to set instead."""
     match error.errno:
         case errno.EADDRINUSE:
-            return f"PORT {port} is taken: another program listens on it; end that one or set PORT to another"
+            return (
+                f"{variable} {port} is taken: another program listens on it; end that one or set {variable}"
+                " to another"
+            )
         case errno.EACCES | errno.EPERM:
-            return f"PORT {port} is not for this user to listen on; set PORT to one above 1023"
+            return f"{variable} {port} is not for this user to listen on; set {variable} to one above 1023"
         case errno.EADDRNOTAVAIL:
             reason = "is no address of this machine"
         case int(number) if number < 0:  # getaddrinfo's
             reason = "is no address, and no name that leads to one"
         case _:
-            return f"HOST {host} and PORT {port} cannot be listened on: {error.strerror}"
+            return f"HOST {host} and {variable} {port} cannot be listened on: {error.strerror}"
     return f"HOST {host} {reason}; set HOST to 127.0.0.1 or, for other machines too, 0.0.0.0"

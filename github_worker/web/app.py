@@ -56,6 +56,7 @@ _ENDPOINTS = (*(f"POST /{operation}" for operation in REQUESTS), *(f"GET {path}"
 _LISTED = ", ".join(_ENDPOINTS)
 
 
+Answer = Callable[[Request], Awaitable[Response]]
 Start = Callable[[Request, contract.Request, bytes | bytearray], Awaitable[Response]]
 
 
@@ -68,10 +69,12 @@ def create_app(
     container_id: str,
     sandbox: str,
     refusals: Refusals,
+    metrics: Answer | None = None,
 ) -> Starlette:
     """Return the worker's application.
 
-    `start` answers a job, given its body too; `sandbox` is what `/health` says of it; `refusals` takes note.
+    `start` answers a job, given its body too; `sandbox` is what `/health` says of it; `refusals` takes note;
+    `metrics` answers callers with a token.
     """
     worker = _Worker(
         gate, start, settings, limits, container_id=container_id, sandbox=sandbox, refusals=refusals
@@ -82,6 +85,8 @@ def create_app(
     ]
     gets = [Route(path, answer) for path, answer in zip(_GETS, worker.gets, strict=True)]
     gets.append(Route("/", worker.page))
+    if metrics is not None:
+        gets.append(Route("/metrics", partial(worker.authorized, metrics)))
     handlers: dict[Any, Any] = {
         Refusal: worker.refuse,
         404: worker.refuse_path,
@@ -132,6 +137,11 @@ class _Worker:
     async def status(self, request: Request) -> Response:
         """Answer what the worker does."""
         return _json(self._status())
+
+    async def authorized(self, answer: Answer, request: Request) -> Response:
+        """Answer a caller who may know."""
+        authorize(request.headers.get("authorization", ""), self._settings.worker_tokens)
+        return await answer(request)
 
     async def page(self, request: Request) -> Response:
         """Answer a person, and whoever asks for something else that there is no such endpoint."""
@@ -201,6 +211,7 @@ class _Worker:
 
     async def fail(self, request: Request, error: Exception) -> Response:
         """Answer a bug; the server logs it."""
+        self._refusals.count("internal")
         body = RefusalBody(error="internal", message="Something went wrong.", container_id=self._container_id)
         return _json(body, 500)
 

@@ -26,6 +26,7 @@ from github_worker import contract
 from github_worker.channel import Channel, Flag, Kind, Message
 from github_worker.contract import Workers, WorkerStatus
 from github_worker.errors import Busy, ShuttingDown
+from github_worker.measurements import list_refusals
 from github_worker.web.app import Start
 from github_worker.web.server import BoundedProtocol, WorkerServer
 
@@ -37,6 +38,7 @@ _TAKEN = b"!"
 # One that is refused, after most of what is done for one that is not.
 _REHEARSAL = b"POST /clone-repository HTTP/1.1\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
 _PATIENCE = 20.0  # seconds for a process to be there that there is room for
+_TO_ANSWER = 5.0  # seconds, for the supervisor to say what was measured
 _HANG = 60.0  # seconds without a turn of the acceptor's loop, after which it is replaced
 # What was about the connection, or about a body that is whole by now.
 _PASSING = {
@@ -68,6 +70,7 @@ class Tickets:
         self._tickets: deque[socket.socket] = deque()
         self._waiting: deque[asyncio.Future[socket.socket]] = deque()
         self._over = asyncio.Event()
+        self._snapshot: asyncio.Future[bytes] | None = None
 
     def listen(self) -> None:
         """Heed the supervisor from now on."""
@@ -104,6 +107,17 @@ class Tickets:
         except TimeoutError:
             raise Busy("this worker cannot start a job's process at the moment") from None
 
+    async def measure(self) -> bytes:
+        """Ask the supervisor for all that was measured; raise OSError, as TimeoutError, if it is silent."""
+        if self._snapshot is None or self._snapshot.done():
+            self._channel.send_all([*((Kind.REFUSED, *numbers) for numbers in list_refusals()), (Kind.ASK,)])
+            self._snapshot = asyncio.get_running_loop().create_future()
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._snapshot), _TO_ANSWER)
+        except TimeoutError:
+            self._snapshot = None
+            raise
+
     def watch(self) -> None:
         """Put off the moment that ends the process whatever it hangs in."""
         faulthandler.dump_traceback_later(_HANG, exit=True)
@@ -136,6 +150,11 @@ class Tickets:
             ticket = socket.socket(fileno=message.descriptor)
             ticket.setblocking(False)
             self._tickets.append(ticket)
+        elif message.kind == Kind.SNAPSHOT and message.descriptor is not None:
+            with open(message.descriptor, "rb") as file:
+                file.seek(0)  # where it was written to the end
+                if self._snapshot is not None and not self._snapshot.done():
+                    self._snapshot.set_result(file.read())
         elif message.kind == Kind.STATE:
             busy, queued, flags = message.numbers
             self._workers = Workers(limit=self._workers.limit, busy=busy, queued=queued)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from github_worker.errors import InvalidRequest, Refusal, Unauthorized
+from github_worker.measurements import tally
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +26,14 @@ class Refusals:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self._clock = clock
         self._unlogged: Counter[str] = Counter()
         self._full_at: dict[str, float] = {}
 
     def note(self, refusal: Refusal, endpoint: str, address: str) -> None:
         """Take note that `address` was refused at an endpoint."""
-        self.counts[refusal.code] += 1
+        self.count(refusal.code)
         if not self._may_log(refusal.code):
             self._unlogged[refusal.code] += 1
             return
@@ -47,9 +48,14 @@ class Refusals:
         level = logging.WARNING if isinstance(refusal, Unauthorized) else logging.INFO
         logger.log(level, "refused", extra={"fields": fields})
 
+    def count(self, code: str) -> None:
+        """Count what is in the log already."""
+        self._counts[code] += 1
+        tally.count(code)
+
     def take(self) -> dict[str, int]:
         """Return the counts, and begin to count anew."""
-        counts, self.counts = dict(self.counts), Counter()
+        counts, self._counts = dict(self._counts), Counter()
         return counts
 
     def _may_log(self, code: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from socket import socket
 from typing import Any, NoReturn
 
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import HANDLED_SIGNALS, Server
@@ -152,7 +152,7 @@ class WorkerServer(Server):
 
     def __init__(
         self,
-        app: Starlette,
+        app: ASGIApp,
         gate: Admission,
         *,
         address: tuple[str, int],

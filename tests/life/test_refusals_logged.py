@@ -60,7 +60,7 @@ def test_a_flood_is_counted_and_not_logged(caplog: pytest.LogCaptureFixture) -> 
         noted.note(Unauthorized("who?"), "POST /x", "192.0.2.1")
     said = [(line.fields["code"], line.fields["unlogged"]) for line in caplog.records]  # type: ignore[attr-defined]
     assert said == [("unauthorized", None)] * 5 + [("busy", None), ("unauthorized", 995)]
-    assert noted.counts == {"unauthorized": 1002, "busy": 1}
+    assert noted.take() == {"unauthorized": 1002, "busy": 1}
 
 
 def test_a_field_is_named_only_where_it_is_short(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
+
 from github_worker_client.sync import GitHubWorker
 from github_worker_client.testing import StandInWorker
 from tests.support.git_server import GitServer
@@ -134,18 +136,29 @@ def try_telemetry(python: str, folder: Path) -> None:
     assert done.stdout.startswith("00-"), done
 
 
+def try_metrics(python: str, folder: Path) -> None:
+    """Ask a service that keeps serving what it measured."""
+    program = (_ISOLATED, "-m", "github_worker", "serve", "--workers", "1")
+    with Worker({"TMP_DIR": str(folder)}, folder / "worker.log", program=program, python=python) as worker:
+        worker.wait_until_healthy()
+        answer = httpx.get(f"{worker.base_url}/metrics", trust_env=False)
+    assert answer.status_code == 200, answer.text
+    assert "github_worker_workers_limit 1.0" in answer.text, answer.text
+
+
 _TRIALS: dict[str, Callable[[str, Path], None]] = {
     "sessions": try_sessions,
     "server": try_server,
     "cli": try_command_line,
     "otel": try_telemetry,
+    "metrics": try_metrics,
 }
 
 
 def main() -> None:
     """Try what was installed; fail at what does not work, or is an extra without a trial."""
     python, *extras = sys.argv[1:]
-    if "server" not in extras:
+    if not {"server", "metrics"} & set(extras):
         try_without_server(python)
     for trial in (try_client, *(_TRIALS[extra] for extra in extras)):
         with tempfile.TemporaryDirectory() as folder:

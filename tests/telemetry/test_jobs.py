@@ -133,7 +133,7 @@ def test_the_sums_of_many_jobs_are_right(
     for code, count in (("completed", 2), ("session_not_found", 1)):
         assert collector.total("github_worker.jobs", code=code) == count
     assert collector.total("github_worker.refusals", code="invalid_request") == (1 if workers else 3)
-    assert collector.total("github_worker.bytes", stage="uploading") > 0
+    assert collector.total("github_worker.transferred", direction="sent") > 0
     counts = {
         name: sum(point.count for point in collector.points if point.name == name)
         for name in ("github_worker.job.duration", "github_worker.queue.wait")
