@@ -33,7 +33,7 @@ REFUSALS: Sequence[str] = (*(refusal.code for refusal in Refusal.__subclasses__(
 AMOUNTS: Sequence[Amount] = get_args(Amount)
 GIVEN_UP, KILLED = "given_up", "killed"  # what a job comes to that tells no code
 
-_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 _WORD = 32  # bits of a number in a message
 
 
@@ -51,7 +51,11 @@ class Metric(Struct, frozen=True):
 JOBS = Metric("github_worker_jobs_total", "counter", "Jobs that have ended.", ("operation", "code"))
 REFUSED = Metric("github_worker_refusals_total", "counter", "Requests that began no job.", ("code",))
 DURATION = Metric(
-    "github_worker_job_duration_seconds", "histogram", "Seconds of a job's work.", ("operation",), _SECONDS
+    "github_worker_job_duration_seconds",
+    "histogram",
+    "Seconds of a job's work.",
+    ("operation", "code"),
+    _SECONDS,
 )
 STAGE_DURATION = Metric(
     "github_worker_stage_duration_seconds",
@@ -61,7 +65,11 @@ STAGE_DURATION = Metric(
     _SECONDS,
 )
 WAIT = Metric(
-    "github_worker_queue_wait_seconds", "histogram", "Seconds until a job had its turn.", (), _SECONDS
+    "github_worker_queue_wait_seconds",
+    "histogram",
+    "Seconds until a job had its turn.",
+    ("operation",),
+    _SECONDS,
 )
 BYTES = Metric(
     "github_worker_transferred_bytes_total",
@@ -186,7 +194,7 @@ class Account:
     def begin(self) -> None:
         """Note that the job's turn has come."""
         self.began = time.monotonic()
-        self._ledger.observe(WAIT, value=self.began - self._arrived)
+        self._ledger.observe(WAIT, self._operation, value=self.began - self._arrived)
 
     def take(self, kind: Kind, numbers: tuple[int, int, int]) -> None:
         """Take in what the job's process measured, or what the job came to."""
@@ -208,7 +216,7 @@ class Account:
         self.ended = True
         self._ledger.add(JOBS, self._operation, code)
         if self.began is not None:
-            self._ledger.observe(DURATION, self._operation, value=time.monotonic() - self.began)
+            self._ledger.observe(DURATION, self._operation, code, value=time.monotonic() - self.began)
 
     def _tell_once(self, what: str) -> str:
         if what in self._told:
@@ -239,11 +247,11 @@ def decode(data: bytes) -> Snapshot:
 
 
 def _list_known() -> Iterator[tuple[Metric, *tuple[str, ...]]]:
-    """Yield every counter that may rise, and the histogram without labels."""
+    """Yield every counter that may rise, and the waits."""
     yield from ((JOBS, *labels) for labels in product(OPERATIONS, (*CODES, GIVEN_UP, KILLED)))
     yield from ((REFUSED, code) for code in REFUSALS)
     yield from _OF_AMOUNTS.values()
-    yield (WAIT,)
+    yield from ((WAIT, operation) for operation in OPERATIONS)
 
 
 def _pick(words: Sequence[Word], place: int) -> Word:

@@ -1,0 +1,195 @@
+"""The files of deploy/monitoring, judged by a real Prometheus that asks a real service."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from github_worker.measurements import METRICS
+from tests.life.conftest import TOKEN, job, scripted
+from tests.supervisor.conftest import eventually
+from tests.support.worker import ReservedPort, Worker
+
+ROOT = Path(__file__).parents[2]
+MONITORING = ROOT / "deploy" / "monitoring"
+ALERTS = MONITORING / "alerts.yml"
+TESTS = Path(__file__).parent / "alerts.yml"
+DASHBOARD = MONITORING / "grafana" / "dashboards" / "github-worker.json"
+# What a service that keeps serving does not say: it has a counter of its own for tokens.
+OF_THE_COLLECTOR = {"gen_ai_client_token_usage_sum"}
+NEVER_THERE = "there is no Prometheus here: `apt-get install prometheus` brings it, and promtool"
+needs_prometheus = pytest.mark.skipif(
+    not (shutil.which("prometheus") and shutil.which("promtool")), reason=NEVER_THERE
+)
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return the alerts."""
+    groups = yaml.safe_load(ALERTS.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def expressions() -> list[str]:
+    """Return what the dashboard asks, as it does where a minute is the shortest time to look back."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    return [
+        text.replace("$__rate_interval", "1m").replace("$__range", "1m").replace("$job", ".*")
+        for text in asked
+    ]
+
+
+def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run promtool where the tests of the alerts are."""
+    return subprocess.run(
+        ["promtool", *arguments], cwd=TESTS.parent, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@needs_prometheus
+def test_the_alerts_and_the_configuration_are_right() -> None:
+    """As Prometheus itself reads them."""
+    for arguments in (("rules", str(ALERTS)), ("config", str(MONITORING / "prometheus.yml"))):
+        checked = promtool("check", *arguments)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@needs_prometheus
+def test_each_alert_fires_when_it_should_and_not_before() -> None:
+    """Over hours that are made up."""
+    tested = promtool("test", "rules", TESTS.name)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_there_is_a_time_in_which_each_alert_fires() -> None:
+    """And one in which it does not, as all is well."""
+    tests = yaml.safe_load(TESTS.read_text())["tests"]
+    cases = [case for test in tests for case in test["alert_rule_test"]]
+    names = {rule["alert"] for rule in rules()}
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == names
+    assert {case["alertname"] for case in tests[0]["alert_rule_test"] if "exp_alerts" not in case} == names
+
+
+@pytest.mark.parametrize("text", [*(rule["expr"] for rule in rules()), *expressions()])
+def test_what_is_asked_for_is_measured(text: str) -> None:
+    """A name that is spelled wrong would be a panel without a line, and an alert that never fires."""
+    known = {metric.name for metric in METRICS} | OF_THE_COLLECTOR | {"up"}
+    for metric in METRICS:
+        if metric.kind == "histogram":
+            known |= {f"{metric.name}_{part}" for part in ("bucket", "count", "sum")}
+    names = set(re.findall(r"\b([a-z_:][a-z0-9_:]*)\{|\b(github_worker_\w+)", text))
+    found = {first or second for first, second in names}
+    assert found
+    assert found <= known
+
+
+def test_every_panel_says_which_question_it_answers() -> None:
+    """The page on observability has the same panels, with the same questions."""
+    page = (ROOT / "docs" / "observability.md").read_text()
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        assert f"| {panel['title']} | {panel['description']} |" in page
+    for rule in rules():
+        assert f"`{rule['alert']}`" in page
+
+
+class Prometheus:
+    """A Prometheus that asks one service, as the file of deploy/monitoring says, only sooner."""
+
+    def __init__(self, folder: Path, target: str) -> None:
+        self._port = ReservedPort()
+        self.url = f"http://127.0.0.1:{self._port.number}"
+        config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+        config["global"] = {"scrape_interval": "250ms", "evaluation_interval": "250ms"}
+        config["rule_files"] = [str(ALERTS)]
+        config["scrape_configs"] = config["scrape_configs"][:1]
+        config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
+        file = folder / "prometheus.yml"
+        file.write_text(yaml.safe_dump(config))
+        self._log = (folder / "prometheus.log").open("wb")
+        self._process = subprocess.Popen(
+            [
+                *("prometheus", f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}"),
+                f"--web.listen-address=127.0.0.1:{self._port.number}",
+            ],
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+        self._port.close()
+
+    def get(self, path: str, **query: str) -> Any:
+        """Ask its API; None while it does not answer yet."""
+        try:
+            answer = httpx.get(f"{self.url}/api/v1/{path}", params=query, trust_env=False)
+        except httpx.TransportError:
+            return None
+        assert answer.status_code in {200, 503}, answer.text
+        return answer.json()["data"] if answer.status_code == 200 else None
+
+    def ask(self, expression: str) -> dict[str, float]:
+        """Return the values of an expression, by their labels."""
+        found = self.get("query", query=expression) or {"result": []}
+        return {json.dumps(each["metric"]): float(each["value"][1]) for each in found["result"]}
+
+    def ask_one(self, expression: str) -> float | None:
+        """Return the one value of an expression, None where there is none."""
+        return next(iter(self.ask(expression).values()), None)
+
+
+@contextmanager
+def watching(folder: Path, service: Worker) -> Iterator[Prometheus]:
+    """Let a Prometheus ask a service by the port of its metrics."""
+    [line] = [line for line in service.log_lines() if line.get("message") == "listening"]
+    prometheus = Prometheus(folder, line["metrics"].removeprefix("http://"))
+    try:
+        eventually(lambda: prometheus.ask_one("up") == 1, 30)
+        yield prometheus
+    finally:
+        prometheus.close()
+
+
+def do_jobs(service: Worker) -> None:
+    """Let five jobs complete and two fail, and have one caller refused."""
+    steps: list[tuple[tuple[str, Any], ...]] = [()] * 5 + [(("fail", ["storage_unavailable", "", {}]),)] * 2
+    for each in steps:
+        bearing = {"Authorization": f"Bearer {TOKEN}"}
+        url = f"{service.base_url}/commit-and-push"
+        httpx.post(url, json=job(*each), headers=bearing, trust_env=False, timeout=30)
+    assert httpx.post(f"{service.base_url}/commit-and-push", json={}, trust_env=False).status_code == 401
+
+
+@needs_prometheus
+def test_a_real_prometheus_reads_a_pool(tmp_path: Path) -> None:
+    """It has what was done, every panel has something to show, and the alert that should come does."""
+    env = {"WORKERS": "2", "METRICS_PORT": "0", "GITHUB_WORKER_TOKEN": TOKEN}
+    with scripted(tmp_path / "worker.log", {}, env) as service, watching(tmp_path, service) as prometheus:
+        do_jobs(service)
+        ended = 'sum(github_worker_jobs_total{job="github-worker"})'
+        eventually(lambda: prometheus.ask_one(ended) == 7, 20)
+        refused = 'github_worker_refusals_total{code="unauthorized"}'
+        eventually(lambda: prometheus.ask_one(refused) == 1, 20)
+        assert prometheus.ask_one('sum(github_worker_jobs_total{code="storage_unavailable"})') == 2
+        assert prometheus.ask_one("sum(github_worker_job_duration_seconds_count)") == 7
+        targets = prometheus.get("targets")["activeTargets"]
+        assert [(target["health"], target["lastError"]) for target in targets] == [("up", "")]
+        time.sleep(1)  # two scrapes more, from which there is a rate
+        silent = [text for text in expressions() if not prometheus.ask(text)]
+        assert [text for text in silent if not any(name in text for name in OF_THE_COLLECTOR)] == []
+        pending = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
+        assert pending == {"GitHubWorkerStorageDown"}
