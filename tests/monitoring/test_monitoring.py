@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from github_worker.measurements import METRICS
+from github_worker.settings import from_env
 from tests.life.conftest import TOKEN, job, scripted
 from tests.supervisor.conftest import eventually
 from tests.support.worker import ReservedPort, Worker
@@ -60,7 +62,8 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 @needs_prometheus
 def test_the_alerts_and_the_configuration_are_right() -> None:
     """As Prometheus itself reads them."""
-    for arguments in (("rules", str(ALERTS)), ("config", str(MONITORING / "prometheus.yml"))):
+    configurations = [("config", str(file)) for file in MONITORING.glob("prometheus*.yml")]
+    for arguments in (("rules", str(ALERTS)), *configurations):
         checked = promtool("check", *arguments)
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -103,16 +106,68 @@ def test_every_panel_says_which_question_it_answers() -> None:
         assert f"`{rule['alert']}`" in page
 
 
+def test_prometheus_asks_the_port_that_compose_opens() -> None:
+    """And sends nothing else there; the variable is one that is read where there are workers."""
+    overlay = load("compose.yml")
+    [scrape] = load("prometheus.yml")["scrape_configs"]
+    env = overlay["services"]["worker"]["environment"]
+    assert scrape["static_configs"] == [{"targets": [f"worker:{env['METRICS_PORT']}"]}]
+    assert from_env({**env, "WORKERS": "2"}).metrics_port == int(env["METRICS_PORT"])
+    assert "ports" not in overlay["services"]["worker"]
+
+
+def test_what_is_mounted_is_there() -> None:
+    """From the root of the repository, which is where the first file is."""
+    volumes = [each for one in load("compose.yml")["services"].values() for each in one.get("volumes", ())]
+    paths = [each.split(":")[0] for each in volumes if each.startswith("./")]
+    paths += [each["file"] for each in load("swarm.yml")["configs"].values()]
+    assert len(paths) > 8
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_collector_adds_up_what_processes_tell_and_shows_it_to_prometheus() -> None:
+    """All parts of its pipelines are there, and every difference comes later than the last."""
+    collector, [scrape] = load("collector.yml"), load("prometheus-collector.yml")["scrape_configs"]
+    for pipeline in collector["service"]["pipelines"].values():
+        for kind in ("receivers", "processors", "exporters"):
+            assert set(pipeline[kind]) <= collector[kind].keys()
+    metrics = collector["service"]["pipelines"]["metrics"]
+    assert metrics["processors"] == ["resource", "batch", "transform", "deltatocumulative"]
+    port = collector["exporters"]["prometheus"]["endpoint"].rpartition(":")[2]
+    assert scrape["static_configs"] == [{"targets": [f"collector:{port}"]}]
+    endpoint = load("swarm.yml")["services"]["worker"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+    assert endpoint.rpartition(":")[2] == collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"][8:]
+
+
+@pytest.mark.skipif(not shutil.which("docker"), reason="there is no docker command here to read a stack")
+def test_swarm_reads_both_files_as_one_stack() -> None:
+    """Its own command, which asks no engine for that."""
+    files = ("-c", "swarm.yml", "-c", "deploy/monitoring/swarm.yml")
+    env = {"PATH": os.environ["PATH"], "STORAGE_URL": "s3://b/s", "GRAFANA_PASSWORD": "x"}
+    read = subprocess.run(
+        ["docker", "stack", "config", *files], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert read.returncode == 0, read.stderr
+    stack = yaml.safe_load(read.stdout)
+    assert stack["services"].keys() == {"worker", "collector", "prometheus", "grafana"}
+    assert stack["services"]["worker"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+    assert stack["services"]["worker"]["environment"]["STORAGE_URL"] == "s3://b/s"
+
+
+def load(name: str) -> Any:
+    """Read a file of deploy/monitoring."""
+    return yaml.safe_load((MONITORING / name).read_text())
+
+
 class Prometheus:
     """A Prometheus that asks one service, as the file of deploy/monitoring says, only sooner."""
 
     def __init__(self, folder: Path, target: str) -> None:
         self._port = ReservedPort()
         self.url = f"http://127.0.0.1:{self._port.number}"
-        config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+        config = load("prometheus.yml")
         config["global"] = {"scrape_interval": "250ms", "evaluation_interval": "250ms"}
         config["rule_files"] = [str(ALERTS)]
-        config["scrape_configs"] = config["scrape_configs"][:1]
         config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
         file = folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(config))
