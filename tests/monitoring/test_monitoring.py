@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -20,14 +19,12 @@ import yaml
 from github_worker.measurements import METRICS
 from github_worker.settings import from_env
 from tests.life.conftest import TOKEN, job, scripted
+from tests.monitoring.prometheus import ALERTS, MONITORING, Prometheus, find_metrics, load, load_dashboard
 from tests.supervisor.conftest import eventually
-from tests.support.worker import ReservedPort, Worker
+from tests.support.worker import Worker
 
 ROOT = Path(__file__).parents[2]
-MONITORING = ROOT / "deploy" / "monitoring"
-ALERTS = MONITORING / "alerts.yml"
 TESTS = Path(__file__).parent / "alerts.yml"
-DASHBOARD = MONITORING / "grafana" / "dashboards" / "github-worker.json"
 # What a service that keeps serving does not say: it has a counter of its own for tokens.
 OF_THE_COLLECTOR = {"gen_ai_client_token_usage_sum"}
 NEVER_THERE = "there is no Prometheus here: `apt-get install prometheus` brings it, and promtool"
@@ -44,7 +41,7 @@ def rules() -> list[dict[str, Any]]:
 
 def expressions() -> list[str]:
     """Return what the dashboard asks, as it does where a minute is the shortest time to look back."""
-    panels = json.loads(DASHBOARD.read_text())["panels"]
+    panels = load_dashboard()["panels"]
     asked = [target["expr"] for panel in panels for target in panel["targets"]]
     return [
         text.replace("$__rate_interval", "1m").replace("$__range", "1m").replace("$job", ".*")
@@ -100,7 +97,7 @@ def test_what_is_asked_for_is_measured(text: str) -> None:
 def test_every_panel_says_which_question_it_answers() -> None:
     """The page on observability has the same panels, with the same questions."""
     page = (ROOT / "docs" / "observability.md").read_text()
-    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+    for panel in load_dashboard()["panels"]:
         assert f"| {panel['title']} | {panel['description']} |" in page
     for rule in rules():
         assert f"`{rule['alert']}`" in page
@@ -154,64 +151,10 @@ def test_swarm_reads_both_files_as_one_stack() -> None:
     assert stack["services"]["worker"]["environment"]["STORAGE_URL"] == "s3://b/s"
 
 
-def load(name: str) -> Any:
-    """Read a file of deploy/monitoring."""
-    return yaml.safe_load((MONITORING / name).read_text())
-
-
-class Prometheus:
-    """A Prometheus that asks one service, as the file of deploy/monitoring says, only sooner."""
-
-    def __init__(self, folder: Path, target: str) -> None:
-        self._port = ReservedPort()
-        self.url = f"http://127.0.0.1:{self._port.number}"
-        config = load("prometheus.yml")
-        config["global"] = {"scrape_interval": "250ms", "evaluation_interval": "250ms"}
-        config["rule_files"] = [str(ALERTS)]
-        config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
-        file = folder / "prometheus.yml"
-        file.write_text(yaml.safe_dump(config))
-        self._log = (folder / "prometheus.log").open("wb")
-        self._process = subprocess.Popen(
-            [
-                *("prometheus", f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}"),
-                f"--web.listen-address=127.0.0.1:{self._port.number}",
-            ],
-            stdout=self._log,
-            stderr=self._log,
-        )
-
-    def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.wait()
-        self._log.close()
-        self._port.close()
-
-    def get(self, path: str, **query: str) -> Any:
-        """Ask its API; None while it does not answer yet."""
-        try:
-            answer = httpx.get(f"{self.url}/api/v1/{path}", params=query, trust_env=False)
-        except httpx.TransportError:
-            return None
-        assert answer.status_code in {200, 503}, answer.text
-        return answer.json()["data"] if answer.status_code == 200 else None
-
-    def ask(self, expression: str) -> dict[str, float]:
-        """Return the values of an expression, by their labels."""
-        found = self.get("query", query=expression) or {"result": []}
-        return {json.dumps(each["metric"]): float(each["value"][1]) for each in found["result"]}
-
-    def ask_one(self, expression: str) -> float | None:
-        """Return the one value of an expression, None where there is none."""
-        return next(iter(self.ask(expression).values()), None)
-
-
 @contextmanager
 def watching(folder: Path, service: Worker) -> Iterator[Prometheus]:
     """Let a Prometheus ask a service by the port of its metrics."""
-    [line] = [line for line in service.log_lines() if line.get("message") == "listening"]
-    prometheus = Prometheus(folder, line["metrics"].removeprefix("http://"))
+    prometheus = Prometheus(folder, find_metrics(service))
     try:
         eventually(lambda: prometheus.ask_one("up") == 1, 30)
         yield prometheus
