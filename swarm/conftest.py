@@ -6,17 +6,20 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from github_worker_client import GitHubWorker
+from swarm.collector import read_points
 from swarm.engine import ADDRESS, Engine, remove_control_groups
 from swarm.events import Events
 from swarm.figures import Figures
 from swarm.image import BASE, build, import_base, package_index
 from swarm.ingress import PUBLISHED, StandIn, has_ipvs
 from swarm.load import Call, Counting, read
-from swarm.stack import SERVICE, Stack, begin_swarm
+from swarm.stack import NAME, SERVICE, Stack, begin_swarm, wait_until
+from tests.support.collector import Point, total
 from tests.support.git_server import GitServer
 from tests.support.s3 import S3Server
 
@@ -25,6 +28,7 @@ CACHE = Path(os.environ["SWARM_CACHE"])
 WORKER_TOKEN = "worker-token-0123456789"
 GIT_TOKEN = "git-token-0123456789"
 STORE_KEY = "store-key-0123456789"
+COLLECTOR = REPOSITORY / "swarm" / "collector.yml"
 INGRESS = f"http://{ADDRESS}:{PUBLISHED}"
 SECRETS = {
     "github_worker_token": WORKER_TOKEN,
@@ -118,9 +122,11 @@ def events(swarm: Engine) -> Iterator[Events]:
 @pytest.fixture(scope="session")
 def stack(swarm: Engine, image: str, settings: dict[str, str], events: Events) -> Iterator[Stack]:
     """Deploy swarm.yml."""
-    stack = Stack([swarm], settings)
+    stack = Stack([swarm], {**settings, "REPOSITORY": str(REPOSITORY)}, more=[COLLECTOR])
     stack.deploy(image)
     stack.wait_until_ready()
+    label = f"com.docker.swarm.service.name={NAME}_collector"
+    wait_until(lambda: len(swarm.containers(label)) == 1, "a collector")
     yield stack
     stack.remove()
 
@@ -146,12 +152,26 @@ def call(engine: Engine, image: str, git_server: GitServer) -> Callable[..., lis
     return run
 
 
+class Hundred(NamedTuple):
+    """What the callers of a hundred jobs saw, and what the workers told the collector since."""
+
+    calls: list[Call]
+    points: list[Point]
+
+
 @pytest.fixture(scope="session")
-def hundred(stack: Stack, call: Callable[..., list[Call]]) -> list[Call]:
-    """Return what ten callers saw who did a hundred jobs through the ingress, as fast as they could."""
+def hundred(stack: Stack, call: Callable[..., list[Call]]) -> Hundred:
+    """Return what came of a hundred jobs by ten callers through the ingress, as fast as they could."""
+    before = len(read_points(stack.engine))
     calls = call(INGRESS, "--name", "hundred", "--jobs", "100", "--callers", "10")
     stack.wait_until_ready()
-    return calls
+    done = sum(call.error is None for call in calls)  # a worker's last words come after its client's
+
+    def points() -> list[Point]:
+        return read_points(stack.engine)[before:]
+
+    wait_until(lambda: total(points(), "github_worker.jobs") >= done, "their metrics")
+    return Hundred(calls, points())
 
 
 @pytest.fixture

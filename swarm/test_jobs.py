@@ -9,12 +9,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from github_worker_client import AnyEvent, GitHubWorker, Progress
-from swarm.conftest import GIT_TOKEN, INGRESS
+from swarm.conftest import GIT_TOKEN, INGRESS, Hundred
 from swarm.engine import Engine
 from swarm.events import Events
 from swarm.figures import Figures, spread
 from swarm.load import Call, answers, current
 from swarm.stack import Stack, wait_until
+from tests.support.collector import total
 from tests.support.git_server import GitServer
 from tests.support.s3 import S3Server
 from tests.support.sessions import WORKTREES, Session, edit
@@ -27,22 +28,36 @@ _MOMENTS = (
 
 
 def test_a_hundred_jobs_from_ten_callers_each_have_a_container_of_their_own(
-    events: Events, hundred: list[Call], figures: Figures
+    events: Events, hundred: Hundred, figures: Figures
 ) -> None:
     """All complete, and no container serves two."""
-    assert [each.error for each in hundred] == [None] * 100
-    assert len({each.container for each in hundred}) == 100
+    calls = hundred.calls
+    assert [each.error for each in calls] == [None] * 100
+    assert len({each.container for each in calls}) == 100
 
-    took = max(each.ended for each in hundred) - min(each.submitted for each in hundred)
-    figures.add("100 jobs, 10 callers, submit to result", spread([each.seconds for each in hundred]))
+    took = max(each.ended for each in calls) - min(each.submitted for each in calls)
+    figures.add("100 jobs, 10 callers, submit to result", spread([each.seconds for each in calls]))
     figures.add("jobs a minute", f"{6000 / took:.0f}, {1200 / took:.1f} a replica")
-    figures.add("answers", str(dict(answers(hundred))))
-    ended = {each.container: each.ended for each in hundred}
+    figures.add("answers", str(dict(answers(calls))))
+    ended = {each.container: each.ended for each in calls}
     gaps = [gap for gap in events.gaps() if gap.before in ended]
     figures.add("result to container's end", spread([gap.died - ended[gap.before] for gap in gaps]))
     figures.add("container's end to next start", spread([gap.started - gap.died for gap in gaps]))
     figures.add("next start to first health", spread([gap.healthy - gap.started for gap in gaps]))
     figures.add("slot gone, in all", spread([gap.healthy - ended[gap.before] for gap in gaps]))
+
+
+def test_the_metrics_of_a_hundred_jobs_add_up(hundred: Hundred, store: S3Server, bucket: str) -> None:
+    """Of processes that each told once what it did, to a collector in the stack."""
+    points, calls = hundred.points, hundred.calls
+    clones = [point for point in points if point.attributes.get("operation") == "clone-repository"]
+    assert total(points, "github_worker.jobs") == 100
+    assert total(clones, "github_worker.jobs", code="completed") == 100
+    for name in ("github_worker.job.duration", "github_worker.queue.wait"):
+        assert sum(point.count for point in clones if point.name == name) == 100
+    assert total(points, "github_worker.refusals", code="busy") == answers(calls)["429"]
+    saved = sum(len(store.read(bucket, f"{call.session}/session.tar.gz") or b"") for call in calls)
+    assert total(points, "github_worker.transferred", direction="sent") == saved
 
 
 async def test_a_job_whose_worker_is_killed_is_done_by_another_once(

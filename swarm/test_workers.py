@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from swarm.conftest import Hundred
 from swarm.engine import ADDRESS, Engine
 from swarm.figures import Figures, spread
 from swarm.load import Call, answers
@@ -16,7 +17,7 @@ def test_a_hundred_jobs_in_one_container(
     swarm: Engine,
     image: str,
     settings: dict[str, str],
-    hundred: list[Call],
+    hundred: Hundred,
     call: Callable[..., list[Call]],
     figures: Figures,
 ) -> None:
@@ -37,7 +38,7 @@ def test_a_hundred_jobs_in_one_container(
     assert answers(calls) == {"200": 100}
     name = f"--workers {REPLICAS}"
     figures.add(f"100 jobs, 10 callers, {name}", spread([each.seconds for each in calls]))
-    figures.add(f"jobs a minute, {name}", f"{_a_minute(calls):.0f}, beside {_a_minute(hundred):.0f}")
+    figures.add(f"jobs a minute, {name}", f"{_a_minute(calls):.0f}, beside {_a_minute(hundred.calls):.0f}")
     figures.add(f"memory of the container, {name}", f"{idle >> 20} MiB with no job")
 
 

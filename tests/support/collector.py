@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,13 +55,13 @@ class Point:
 class Collector(StandIn):
     """Takes spans and metrics, or behaves otherwise; `bodies` is all that it was ever sent."""
 
-    def __init__(self, behaviour: Behaviour = "take") -> None:
+    def __init__(self, behaviour: Behaviour = "take", *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.behaviour = behaviour
         self.spans: list[Span] = []
         self.points: list[Point] = []
         self.bodies: list[bytes] = []
         self.headers: list[Mapping[str, str]] = []
-        super().__init__(_CollectorHandler, "collector")
+        super().__init__(_CollectorHandler, "collector", host=host, port=port)
 
     def named(self, name: str) -> list[Span]:
         """Return the spans of a name."""
@@ -69,10 +69,7 @@ class Collector(StandIn):
 
     def total(self, name: str, **attributes: object) -> float:
         """Return the sum of a metric's points that have these attributes."""
-        wanted = attributes.items()
-        return sum(
-            point.value for point in self.points if point.name == name and wanted <= point.attributes.items()
-        )
+        return total(self.points, name, **attributes)
 
     def wait_for(self, count: int, operation: str = "") -> None:
         """Block until so many jobs' own spans have come."""
@@ -119,6 +116,15 @@ class _CollectorHandler(Handler):
             self.collector.points += _read_points(ExportMetricsServiceRequest.FromString(body))
             answer = ExportMetricsServiceResponse().SerializeToString()
         self.answer(200, answer, Content_Type="application/x-protobuf")
+
+
+def total(points: Iterable[Point], name: str, **attributes: object) -> float:
+    """Return the sum of a metric's points that have these attributes."""
+    return sum(
+        point.value
+        for point in points
+        if point.name == name and attributes.items() <= point.attributes.items()
+    )
 
 
 def _read_spans(request: Any) -> Iterator[Span]:
