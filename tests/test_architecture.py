@@ -29,7 +29,7 @@ LAYERS = (
     {"workspace"},
     {"services"},
     {"sessions", "git", "naming", "github"},
-    {"archive", "storage", "sandbox"},
+    {"archive", "storage", "sandbox", "forge"},
     {
         "oom",
         "settings",

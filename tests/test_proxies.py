@@ -9,10 +9,10 @@ import pytest
 
 from github_worker.contract import ModelCredentials, RepositoryUrl
 from github_worker.errors import JobError
+from github_worker.forge.pull_request import FullName
 from github_worker.git.clone import default_branch
 from github_worker.github.client import open_github
 from github_worker.github.pull_requests import PullRequests
-from github_worker.github.requests import FullName
 from github_worker.naming import Namer
 from github_worker.progress import Report
 from github_worker.redaction import Secret

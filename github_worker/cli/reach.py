@@ -12,10 +12,10 @@ import httpx
 from github_worker.cli.verdict import Verdict, fails, note, works
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import AuthenticationFailed, PermissionDenied
+from github_worker.forge.requests import ApiRequest
 from github_worker.git.native import isolate
 from github_worker.git.repository import Person, Repository
 from github_worker.github.client import open_github
-from github_worker.github.requests import ApiRequest
 from github_worker.progress import Report
 from github_worker.redaction import Secret
 from github_worker.settings import Settings

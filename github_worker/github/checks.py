@@ -1,33 +1,15 @@
-"""The checks of a commit: those that are still awaited, and those that have failed."""
+"""The checks of a commit on GitHub, which come as runs, statuses, suites and workflows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
-from msgspec import Struct
-
+from github_worker.forge.checks import Check, CheckState
 from github_worker.github.responses import Branch, CheckRun, CheckSuite, CommitStatus, Rule, WorkflowRun
 
-CheckState = Literal["pending", "passed", "failed"]
-SETTLING = 10.0  # seconds after which a head without checks is taken to have none
 _PASSED = {"success", "neutral", "skipped"}  # what GitHub takes for a pass of a required check
 _ACTIONS = "github-actions"
 _SILENCE = 3.0  # settling times after which an app that was told of a commit has nothing to say
-
-
-class Check(Struct, frozen=True):
-    """A check run or a commit status."""
-
-    name: str
-    state: CheckState
-
-
-class CheckSummary(Struct, frozen=True):
-    """The names of the checks that count and have not passed."""
-
-    pending: list[str]
-    failed: list[str]
 
 
 def read_run(run: CheckRun) -> Check:
@@ -71,14 +53,3 @@ def collect_required(branch: Branch, rules: Iterable[Rule]) -> set[str]:
         if rule.type == "required_status_checks" and rule.parameters:
             names |= {check.context for check in rule.parameters.required_status_checks or ()}
     return names
-
-
-def summarize(checks: Iterable[Check], required: set[str]) -> CheckSummary:
-    """Sum up the required checks, pending until they are there, or all checks where none is required."""
-    present = list(checks)
-    relevant = [check for check in present if not required or check.name in required]
-    absent = required - {check.name for check in present}
-    return CheckSummary(
-        pending=sorted({check.name for check in relevant if check.state == "pending"} | absent),
-        failed=sorted({check.name for check in relevant if check.state == "failed"}),
-    )

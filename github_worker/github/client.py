@@ -1,198 +1,53 @@
-"""Sends requests to GitHub: with the token to its own origin alone, again where that is safe."""
+"""GitHub's APIs, as the requests are sent to them and their refusals understood."""
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from math import ceil
-from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urljoin, urlsplit
-
-from msgspec import structs
 
 from github_worker import __version__
-from github_worker.contract import rfc3339
-from github_worker.errors import (
-    HostNotAllowed,
-    JobTimeout,
-    RateLimited,
-    RemoteUnavailable,
-)
-from github_worker.exchanges import hooks_for
+from github_worker.errors import JobError
+from github_worker.forge.client import Client, open_http
+from github_worker.forge.requests import ApiRequest, ApiResponse
 from github_worker.github.errors import read_limit_pause, read_sentence, translate_refusal
-from github_worker.github.requests import GRAPHQL, ApiRequest
-from github_worker.github.responses import ApiResponse
-from github_worker.http_body import ACCEPTED, BodyRefused, read_body
+from github_worker.github.requests import GRAPHQL
 from github_worker.progress import Report
-from github_worker.redaction import Secret, scrub
-from github_worker.retry import Backoff
+from github_worker.redaction import Secret
 from github_worker.settings import Settings
 
-if TYPE_CHECKING:
-    import httpx
-
-_BACKOFF = Backoff(first=0.25, longest=2.0, tries=5)
-_MAX_HOPS = 3
-_MAX_BODY = 32 * 1024 * 1024  # a hundred check runs whose outputs are as long as GitHub lets them be
-_MAX_PAGES = 100
-_REDIRECTS = {301, 302, 307, 308}
-_NO_ADDRESS = "GitHub redirects to what is no address"
-_SHARE = 0.95  # of a job's time: it then ends by itself, saying what it waited for
+_HEADERS = {
+    "Accept": "application/vnd.github+json",
+    "User-Agent": f"github-worker/{__version__}",
+    "X-GitHub-Api-Version": "2022-11-28",
+}
 
 
-class OutcomeUnknown(RemoteUnavailable):
-    """The request was sent, and what became of it is not known."""
+class GitHub(Client):
+    """GitHub's APIs with one token."""
 
+    forge = "GitHub"
 
-class AnswerRefused(RemoteUnavailable):
-    """GitHub's answer is none that its API gives."""
+    def translate(self, response: ApiResponse, request: ApiRequest) -> JobError:
+        """Return the error that a response stands for, by its status and GitHub's own words."""
+        return translate_refusal(response, request.errors, f"{request.purpose} failed")
 
+    def read_sentence(self, response: ApiResponse) -> str:
+        """Return GitHub's message with its details."""
+        return read_sentence(response)
 
-class GitHub:
-    """GitHub's REST API with one token, until shortly before the job's deadline."""
+    def read_limit_pause(self, response: ApiResponse, now: float) -> float | None:
+        """Return the seconds until GitHub takes requests again."""
+        return read_limit_pause(response, now)
 
-    def __init__(self, http: httpx.AsyncClient, settings: Settings, token: Secret, report: Report) -> None:
-        self._http = http
-        self._url = settings.github_api_url
-        self._token = token
-        self._report = report
-        self._deadline = time.monotonic() + settings.job_timeout * _SHARE
-
-    async def send(self, request: ApiRequest) -> ApiResponse:
-        """Send a request and return the response; raise a JobError where GitHub refuses or is away."""
-        response = await self._send_again(request)
-        if response.status in request.statuses:
-            return response
-        raise translate_refusal(response, request.errors, f"{request.purpose} failed")
-
-    async def send_pages(self, request: ApiRequest) -> AsyncIterator[ApiResponse]:
-        """Send a request and yield its response, page by page."""
-        for _ in range(_MAX_PAGES):
-            response = await self.send(request)
-            yield response
-            query = response.next_query
-            if query is None:
-                return
-            request = structs.replace(request, query=query)
-        raise RemoteUnavailable(f"{request.purpose} failed: GitHub's list does not end")
-
-    async def pause(self, seconds: float, reason: str) -> None:
-        """Wait; raise JobTimeout, saying the reason, when the job's time would be over by then."""
-        if seconds > self._remaining_time():
-            raise JobTimeout(f"The job's time is over: {reason}")
-        await asyncio.sleep(seconds)
-
-    async def _send_again(self, request: ApiRequest) -> ApiResponse:
-        for failures in range(1, _BACKOFF.tries):
-            try:
-                return await self._send_within_limits(request)
-            except AnswerRefused:
-                raise
-            except OutcomeUnknown:
-                if not request.repeatable:
-                    raise
-            except RemoteUnavailable:
-                pass  # nothing was sent
-            await self.pause(_BACKOFF.pause(failures), "GitHub does not answer")
-        return await self._send_within_limits(request)
-
-    async def _send_within_limits(self, request: ApiRequest) -> ApiResponse:
-        while True:
-            response = await self._follow_redirects(request)
-            seconds = read_limit_pause(response, time.time())
-            if seconds is None:
-                return response
-            await self._wait_for_limit(seconds, read_sentence(response))
-
-    async def _wait_for_limit(self, seconds: float, sentence: str) -> None:
-        until = rfc3339(datetime.fromtimestamp(time.time() + seconds, UTC))
-        if seconds > self._remaining_time():
-            raise RateLimited(
-                f"GitHub takes no more requests until {until}: {sentence}",
-                data={"retryAt": until, "retryAfter": ceil(seconds)},
-            )
-        self._report.warning("rate_limited", f"GitHub takes no more requests until {until}: waiting")
-        await asyncio.sleep(seconds)
-
-    async def _follow_redirects(self, request: ApiRequest) -> ApiResponse:
-        url = f"{self._choose_root(request)}{request.path}?{urlencode(request.query)}".rstrip("?")
-        for _ in range(_MAX_HOPS):
-            response = await self._send_once(url, request)
-            location = response.headers.get("location")
-            if response.status not in _REDIRECTS or location is None:
-                break
-            url = self._resolve_redirect(url, location)
-        if response.status >= 500:
-            raise OutcomeUnknown(f"GitHub fails: {read_sentence(response)}")
-        return response
-
-    async def _send_once(self, url: str, request: ApiRequest) -> ApiResponse:
-        import httpx  # noqa: PLC0415 (most jobs are not about pull requests)
-
-        try:
-            async with self._http.stream(
-                request.method,
-                url,
-                json=request.body,
-                headers={"Authorization": f"Bearer {self._token.reveal()}"},
-            ) as response:
-                encoding = response.headers.get("content-encoding")
-                content = await read_body(response.aiter_raw(), encoding, _MAX_BODY)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise RemoteUnavailable(f"GitHub cannot be reached: {_describe(error)}") from None
-        except httpx.RequestError as error:
-            raise OutcomeUnknown(f"The connection to GitHub broke: {_describe(error)}") from None
-        except httpx.InvalidURL:  # it looks where a redirect leads, although it is not to follow it
-            raise AnswerRefused(_NO_ADDRESS) from None
-        except BodyRefused as error:
-            raise AnswerRefused(f"GitHub's answer cannot be read: {error}") from None
-        return ApiResponse(response.status_code, dict(response.headers), content)
-
-    def _choose_root(self, request: ApiRequest) -> str:
-        # GitHub Enterprise has its REST API at /api/v3, and GraphQL beside it, at /api/graphql
-        return self._url.removesuffix("/v3") if request.path == GRAPHQL else self._url
-
-    def _resolve_redirect(self, url: str, location: str) -> str:
-        try:
-            target = urljoin(url, location)
-            same_origin = urlsplit(target)[:2] == urlsplit(self._url)[:2]
-        except ValueError:
-            raise AnswerRefused(_NO_ADDRESS) from None
-        if not same_origin:
-            raise HostNotAllowed("GitHub redirects to another host, and the token is not sent there")
-        return target
-
-    def _remaining_time(self) -> float:
-        return self._deadline - time.monotonic()
-
-
-def _describe(error: Exception) -> str:
-    return scrub(f"{type(error).__name__} {error}".strip())
+    def choose_root(self, request: ApiRequest) -> str:
+        """Return the REST API's URL; GitHub Enterprise has it at /api/v3, and GraphQL beside it."""
+        root = super().choose_root(request)
+        return root.removesuffix("/v3") if request.path == GRAPHQL else root
 
 
 @asynccontextmanager
 async def open_github(settings: Settings, token: Secret, report: Report) -> AsyncIterator[GitHub]:
     """Open GitHub's API; it times out when it sends no byte for as long as a git server may."""
-    import httpx  # noqa: PLC0415 (see above)
-
-    headers = {
-        "Accept": "application/vnd.github+json",
-        "User-Agent": f"github-worker/{__version__}",
-        "X-GitHub-Api-Version": "2022-11-28",
-        **ACCEPTED,
-    }
-    proxy = settings.proxy_for(settings.github_api_url)
-    # trust_env would read proxies from the environment; the machine's authorities are those that git trusts
-    async with httpx.AsyncClient(
-        headers=headers,
-        timeout=settings.git_timeout,
-        verify=ssl.create_default_context(),
-        proxy=proxy.reveal() if proxy else None,
-        trust_env=False,
-        event_hooks=hooks_for("github", is_async=True),
-    ) as http:
-        yield GitHub(http, settings, token, report)
+    url = settings.github_api_url
+    async with open_http(settings, "github", url, _HEADERS) as http:
+        yield GitHub(http, url, settings, token, report)

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Struct
 
 from github_worker.errors import (
-    AuthenticationFailed,
     BranchNotFound,
     JobError,
     MergeConflict,
@@ -18,35 +17,21 @@ from github_worker.errors import (
     PermissionDenied,
     PullRequestExists,
     PullRequestNotMergeable,
-    PullRequestTimeout,
-    RemoteUnavailable,
-    RepositoryNotFound,
     UnsupportedRepository,
 )
-from github_worker.github.responses import ApiResponse
-from github_worker.redaction import scrub
-
-_MAX_SENTENCE = 500  # characters of GitHub's sentence that are passed on
-
-
-class BaseMoved(PullRequestTimeout):
-    """The base got commits while GitHub merged; it asks to try again."""
-
-
-class HeadMoved(PullRequestTimeout):
-    """The branch got commits since it was looked at; GitHub asks to try again."""
-
-
-class NotVisible(RemoteUnavailable):
-    """What was made just before is not seen by all of GitHub yet."""
-
-
-class MethodRefused(PullRequestNotMergeable):
-    """The repository or the base's rules do not allow this way of merging."""
-
-
-class ReadyToMerge(PullRequestNotMergeable):
-    """The pull request can be merged at once, so it is not merged later."""
+from github_worker.forge import errors as forge_errors
+from github_worker.forge.errors import (
+    BY_STATUS,
+    DEFAULT_PAUSE,
+    BaseMoved,
+    HeadMoved,
+    MethodRefused,
+    NotVisible,
+    ReadyToMerge,
+    clean_sentence,
+    read_pause,
+)
+from github_worker.forge.requests import ApiResponse
 
 
 class _Body(Struct, frozen=True):
@@ -55,7 +40,6 @@ class _Body(Struct, frozen=True):
     documentation_url: str | None = None
 
 
-_BY_STATUS: Mapping[int, type[JobError]] = {401: AuthenticationFailed, 404: RepositoryNotFound}
 # The first that is found counts: what says that a branch is missing goes on with "No commits between".
 _BY_SENTENCE: tuple[tuple[str, type[JobError]], ...] = (
     (r"base branch was modified", BaseMoved),
@@ -79,14 +63,13 @@ def translate_refusal(response: ApiResponse, errors: Mapping[int, type[JobError]
     sentence = read_sentence(response)
     if kind := find_kind(sentence):
         return kind(f"{subject}: {sentence}")
-    kind = errors.get(response.status) or _BY_STATUS.get(response.status, PermissionDenied)
+    kind = errors.get(response.status) or BY_STATUS.get(response.status, PermissionDenied)
     return kind(f"{subject}: {sentence}{_name_missing_permission(response)}")
 
 
 def find_kind(sentence: str) -> type[JobError] | None:
     """Return the class of error that GitHub's sentence names, None where it names none."""
-    kinds = (kind for pattern, kind in _BY_SENTENCE if re.search(pattern, sentence, re.IGNORECASE))
-    return next(kinds, None)
+    return forge_errors.find_kind(sentence, _BY_SENTENCE)
 
 
 def read_sentence(response: ApiResponse) -> str:
@@ -94,11 +77,6 @@ def read_sentence(response: ApiResponse) -> str:
     body = _read_body(response)
     sentence = ": ".join(filter(None, [body.message, "; ".join(_list_details(body.errors))]))
     return clean_sentence(sentence) or f"GitHub answered with status {response.status}"
-
-
-def clean_sentence(sentence: str) -> str:
-    """Return what GitHub says on one line, without secrets, and not too long to be shown."""
-    return scrub(" ".join(sentence.split()))[:_MAX_SENTENCE]
 
 
 def _read_body(response: ApiResponse) -> _Body:
@@ -129,9 +107,6 @@ def _name_missing_permission(response: ApiResponse) -> str:
     return ""
 
 
-_DEFAULT_PAUSE = 60.0  # seconds: "wait for at least one minute"
-_MIN_PAUSE = 1.0  # seconds: all of GitHub's times are in whole ones
-_MAX_PAUSE = 365 * 24 * 3600.0  # seconds: a time that can be told
 # GitHub tells a secondary limit in words alone at times; these are what its clients know.
 _LIMIT_SENTENCE = re.compile(
     r"rate limit|abuse detection|submitted too quickly"
@@ -148,14 +123,11 @@ def read_limit_pause(response: ApiResponse, now: float) -> float | None:
     """
     if response.status not in {403, 429} and not _is_limit_elsewhere(response):
         return None
-    retry_after = response.headers.get("retry-after", "")
-    if retry_after.isdecimal():
-        return min(max(float(retry_after), _MIN_PAUSE), _MAX_PAUSE)
-    reset = response.headers.get("x-ratelimit-reset", "")
-    if response.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
-        return min(max(float(reset) - now, 0.0) + _MIN_PAUSE, _MAX_PAUSE)
+    pause = read_pause(response.headers, now, "x-")
+    if pause is not None:
+        return pause
     if response.status == 429 or _tells_of_limit(response):
-        return _DEFAULT_PAUSE
+        return DEFAULT_PAUSE
     return None
 
 

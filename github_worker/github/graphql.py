@@ -14,9 +14,11 @@ from github_worker.errors import (
     RemoteUnavailable,
     RepositoryNotFound,
 )
-from github_worker.github.errors import clean_sentence, find_kind
-from github_worker.github.requests import GRAPHQL, ApiRequest, MergeOptions
-from github_worker.github.responses import ApiResponse, PullRequest
+from github_worker.forge.errors import clean_sentence
+from github_worker.forge.pull_request import MergeOptions, PullRequest
+from github_worker.forge.requests import ApiRequest, ApiResponse
+from github_worker.github.errors import find_kind
+from github_worker.github.requests import GRAPHQL
 
 _REBASE_BRANCH = """mutation($input: UpdatePullRequestBranchInput!) {
   updatePullRequestBranch(input: $input) { pullRequest { headRefOid } }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from github_worker.errors import PermissionDenied
+from github_worker.forge.pull_request import FullName
+from github_worker.forge.requests import ApiRequest
 from github_worker.github.client import GitHub
-from github_worker.github.requests import ApiRequest, FullName
 from github_worker.github.responses import Issue
 
 

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from msgspec import Struct
-
 from github_worker.errors import (
     MergeConflict,
     PullRequestExists,
     PullRequestNotMergeable,
     RepositoryNotFound,
 )
+from github_worker.forge.client import OutcomeUnknown
+from github_worker.forge.pull_request import (
+    FullName,
+    Merge,
+    MergeOptions,
+    PullRequest,
+    PullRequestTexts,
+    exists_error,
+    no_pull_request,
+)
+from github_worker.forge.requests import PAGE, ApiRequest
 from github_worker.github import graphql
-from github_worker.github.client import GitHub, OutcomeUnknown
-from github_worker.github.requests import PAGE, ApiRequest, FullName, MergeOptions, get_repository
-from github_worker.github.responses import Merge, PullRequest
+from github_worker.github.client import GitHub
+from github_worker.github.requests import get_repository
 from github_worker.retry import Backoff
 
 _LOOKS = Backoff(first=0.25, longest=1.0, tries=4)
-
-
-class PullRequestTexts(Struct, frozen=True):
-    """The title and the body of a pull request; None where one is not to be changed."""
-
-    title: str | None
-    body: str | None
 
 
 class PullRequests:
@@ -71,7 +72,7 @@ class PullRequests:
             return (await self._github.send(request)).decode(PullRequest)
         except RepositoryNotFound:
             await self._github.send(get_repository(self._repository))
-        raise PullRequestNotMergeable(f"{self._repository} has no pull request #{number}")
+        raise no_pull_request(self._repository, number)
 
     async def open(self, texts: PullRequestTexts, *, head: str, base: str, **options: bool) -> PullRequest:
         """Open a pull request, one even if a response is lost; raise PullRequestExists if there was one.
@@ -124,7 +125,7 @@ class PullRequests:
         )
         await self._github.send(request)
 
-    async def merge(self, number: int, sha: str, options: MergeOptions) -> Merge:
+    async def merge(self, pull_request: PullRequest, sha: str, options: MergeOptions) -> Merge:
         """Merge a pull request whose head is `sha`; raise PullRequestNotMergeable or MergeConflict."""
         body = {
             "sha": sha,
@@ -133,9 +134,9 @@ class PullRequests:
             "commit_message": options.text,
         }
         request = ApiRequest(
-            purpose=f"Merging {self._repository}#{number}",
+            purpose=f"Merging {self._repository}#{pull_request.number}",
             method="PUT",
-            path=f"{self._path}/{number}/merge",
+            path=f"{self._path}/{pull_request.number}/merge",
             body={key: value for key, value in body.items() if value is not None},
             errors={405: PullRequestNotMergeable, 409: MergeConflict, 422: PullRequestNotMergeable},
         )
@@ -184,11 +185,3 @@ class PullRequests:
         async for page in self._github.send_pages(request):
             for pull_request in page.decode(list[PullRequest]):
                 yield pull_request
-
-
-def exists_error(pull_request: PullRequest) -> PullRequestExists:
-    """Return the error that says which pull request there is already."""
-    return PullRequestExists(
-        f"There is an open pull request already: #{pull_request.number} ({pull_request.html_url})",
-        data={"number": pull_request.number, "htmlUrl": pull_request.html_url},
-    )

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from github_worker.contract import MergeMethod
+from github_worker.contract import BaseMerged, MergeMethod
 from github_worker.errors import BranchNotFound, MergeConflict
+from github_worker.forge.checks import Check
+from github_worker.forge.pull_request import Commit, CommitMessage, Comparison, FullName, PullRequest
+from github_worker.forge.requests import PAGE, ApiRequest, ApiResponse
 from github_worker.github import checks
 from github_worker.github.client import GitHub
 from github_worker.github.issues import Issues
 from github_worker.github.pull_requests import PullRequests
-from github_worker.github.requests import PAGE, ApiRequest, FullName, get_repository, quote_branch
+from github_worker.github.requests import get_repository, quote_branch
 from github_worker.github.responses import (
-    ApiResponse,
     Branch,
     CheckRun,
     CheckRuns,
     CheckSuite,
     CheckSuites,
     CombinedStatus,
-    Commit,
-    CommitMessage,
     CommitStatus,
-    Comparison,
     MergeSettings,
     Ref,
     Rule,
@@ -39,18 +38,19 @@ class Repository:
     """A repository; every method raises a JobError where GitHub refuses."""
 
     def __init__(self, github: GitHub, name: FullName) -> None:
-        self.github = github
+        self.client = github
         self.name = name
         self.issues = Issues(github, name)
         self.pull_requests = PullRequests(github, name)
 
     async def list_merge_methods(self, base: str) -> list[MergeMethod]:
         """Return the ways of merging into `base` that the repository allows and its rules do not forbid."""
-        settings = (await self.github.send(get_repository(self.name))).decode(MergeSettings)
+        settings = (await self.client.send(get_repository(self.name))).decode(MergeSettings)
         return list_merge_methods(settings, await self._list_rules(base))
 
-    async def merge_branch(self, *, into: str, source: str) -> str | None:
-        """Merge a branch into another and return the merge commit, None where there is nothing to merge."""
+    async def merge_base(self, pull_request: PullRequest) -> BaseMerged | None:
+        """Merge a pull request's base into its branch, None where there is nothing to merge."""
+        into, source = pull_request.head.ref, pull_request.base.ref
         request = ApiRequest(
             purpose=f"Merging {source} into {into} in {self.name}",
             method="POST",
@@ -59,8 +59,10 @@ class Repository:
             statuses=frozenset({201, 204}),
             errors={404: BranchNotFound, 409: MergeConflict},
         )
-        response = await self.github.send(request)
-        return None if response.status == 204 else response.decode(Commit).sha
+        response = await self.client.send(request)
+        if response.status == 204:
+            return None
+        return BaseMerged(sha=response.decode(Commit).sha, message=f"Merged {source} into {into}")
 
     async def compare(self, base: str, head: str) -> Comparison:
         """Return the commits and files of `head` that `base` has not: at most 250 and 300 of them."""
@@ -70,7 +72,7 @@ class Repository:
             path=f"{self.name.path}/compare/{quote_branch(base)}...{quote_branch(head)}",
             errors={404: BranchNotFound},
         )
-        return (await self.github.send(request)).decode(Comparison)
+        return (await self.client.send(request)).decode(Comparison)
 
     async def get_message(self, sha: str) -> str:
         """Return the message of a commit."""
@@ -79,7 +81,7 @@ class Repository:
             method="GET",
             path=f"{self.name.path}/git/commits/{sha}",
         )
-        return (await self.github.send(request)).decode(CommitMessage).message
+        return (await self.client.send(request)).decode(CommitMessage).message
 
     async def find_tip(self, branch: str) -> str | None:
         """Return the commit that a branch is at, None where it does not exist or the repository is empty."""
@@ -89,7 +91,7 @@ class Repository:
             path=f"{self.name.path}/git/ref/heads/{quote_branch(branch)}",
             statuses=frozenset({200, 404, 409}),
         )
-        response = await self.github.send(request)
+        response = await self.client.send(request)
         return response.decode(Ref).object.sha if response.status == 200 else None
 
     async def delete_branch(self, branch: str) -> None:
@@ -101,19 +103,21 @@ class Repository:
             statuses=frozenset({204}),
             errors={404: BranchNotFound},
         )
-        await self.github.send(request)
+        await self.client.send(request)
 
-    async def list_checks(self, sha: str) -> list[checks.Check]:
-        """Return the checks of a commit, of both kinds."""
+    async def list_checks(self, pull_request: PullRequest) -> list[Check]:
+        """Return the checks of a pull request's head, of both kinds."""
+        sha = pull_request.head.sha
         runs = await self._list_check_runs(sha)
         statuses = await self._list_statuses(sha)
         return [*map(checks.read_run, runs), *map(checks.read_status, statuses)]
 
-    async def list_upcoming_checks(self, sha: str, age: float) -> list[checks.Check]:
-        """Return what will bring checks to a commit, which was seen so many settling times ago.
+    async def list_upcoming_checks(self, pull_request: PullRequest, age: float) -> list[Check]:
+        """Return what will bring checks to a head, which was seen so many settling times ago.
 
         A token that may not see suites or workflows is told of none.
         """
+        sha = pull_request.head.sha
         workflows = map(checks.read_workflow, await self._list_workflow_runs(sha))
         suites = [checks.read_suite(suite, age) for suite in await self._list_check_suites(sha)]
         return [check for check in (*workflows, *suites) if check is not None]
@@ -126,7 +130,7 @@ class Repository:
             path=f"{self.name.path}/branches/{quote_branch(branch)}",
             errors={404: BranchNotFound},
         )
-        protected = (await self.github.send(request)).decode(Branch)
+        protected = (await self.client.send(request)).decode(Branch)
         return checks.collect_required(protected, await self._list_rules(branch))
 
     async def _list_rules(self, branch: str) -> list[Rule]:
@@ -138,7 +142,7 @@ class Repository:
             query={"per_page": str(PAGE)},
             statuses=frozenset({200, 404}),
         )
-        pages = self.github.send_pages(request)
+        pages = self.client.send_pages(request)
         return [rule async for page in pages if page.status == 200 for rule in page.decode(list[Rule])]
 
     async def _list_check_runs(self, sha: str) -> list[CheckRun]:
@@ -171,6 +175,6 @@ class Repository:
             query={**query, "per_page": str(PAGE)},
             statuses=statuses,
         )
-        async for page in self.github.send_pages(request):
+        async for page in self.client.send_pages(request):
             if page.status == 200:
                 yield page

@@ -21,14 +21,13 @@ from github_worker.contract import (
     PullRequestMerged,
 )
 from github_worker.errors import BranchNotFound, JobError, PullRequestExists
+from github_worker.forge.errors import HeadMoved
+from github_worker.forge.merging import enable_auto_merge, merge, report_earlier_merge
+from github_worker.forge.pull_request import MergeOptions, PullRequest
+from github_worker.forge.updating import update_branch
+from github_worker.forge.waiting import MergeWait, choose_limit
 from github_worker.github.client import open_github
-from github_worker.github.errors import HeadMoved
-from github_worker.github.merging import enable_auto_merge, merge, report_earlier_merge
 from github_worker.github.repository import Repository
-from github_worker.github.requests import MergeOptions
-from github_worker.github.responses import PullRequest
-from github_worker.github.updating import update_branch
-from github_worker.github.waiting import MergeWait, choose_limit
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.attention import add_labels_and_people

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from github_worker.contract import BranchTip, CreatePullRequest, PullRequestOpened
 from github_worker.errors import PullRequestExists
+from github_worker.forge.pull_request import PullRequest, PullRequestTexts, exists_error
 from github_worker.github.client import open_github
-from github_worker.github.pull_requests import PullRequestTexts, exists_error
 from github_worker.github.repository import Repository
-from github_worker.github.responses import PullRequest
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.attention import add_labels_and_people

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from github_worker.contract import MergePullRequest, PullRequestMerged
+from github_worker.forge.merging import merge, require_head
+from github_worker.forge.pull_request import FullName, MergeOptions
 from github_worker.github.client import open_github
-from github_worker.github.merging import merge, require_head
 from github_worker.github.repository import Repository
-from github_worker.github.requests import FullName, MergeOptions
 from github_worker.progress import Report
 from github_worker.services import Services
 

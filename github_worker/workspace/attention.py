@@ -7,8 +7,8 @@ from functools import partial
 
 from github_worker.contract import AutoPullRequest, CreatePullRequest
 from github_worker.errors import JobError
+from github_worker.forge.waiting import retry_until_visible
 from github_worker.github.repository import Repository
-from github_worker.github.waiting import retry_until_visible
 from github_worker.progress import Report
 
 Step = Callable[[], Awaitable[None]]
@@ -20,7 +20,7 @@ async def add_labels_and_people(
     """Add what the request names; what GitHub refuses is a warning, and the pull request stands."""
     for code, step in _list_steps(repository, number, request):
         try:
-            await retry_until_visible(repository.github, step)
+            await retry_until_visible(repository.client, step)
         except JobError as error:
             report.warning(code, str(error))
 

@@ -23,10 +23,16 @@ from github_worker.errors import (
     SessionCorrupt,
     UnsupportedRepository,
 )
-from github_worker.github.pull_requests import PullRequestTexts
+from github_worker.forge.pull_request import (
+    ChangedFile,
+    Commit,
+    CommitMessage,
+    Comparison,
+    FullName,
+    PullRequest,
+    PullRequestTexts,
+)
 from github_worker.github.repository import Repository
-from github_worker.github.requests import FullName
-from github_worker.github.responses import ChangedFile, Commit, CommitMessage, Comparison, PullRequest
 from github_worker.naming.namer import Namer, PullRequestText
 from github_worker.naming.prompts import PullRequestContext
 from github_worker.progress import Report

@@ -8,10 +8,10 @@ import pytest
 
 from github_worker.contract import AutoPullRequest
 from github_worker.errors import PullRequestNotMergeable, PullRequestTimeout
+from github_worker.forge.pull_request import FullName
+from github_worker.forge.waiting import MergeWait, choose_limit
 from github_worker.github.client import open_github
 from github_worker.github.repository import Repository
-from github_worker.github.requests import FullName
-from github_worker.github.waiting import MergeWait, choose_limit
 from github_worker.progress import Report
 from github_worker.redaction import Secret
 from github_worker.settings import from_env

@@ -15,27 +15,13 @@ from github_worker.errors import (
     PullRequestNotMergeable,
     UnsupportedRepository,
 )
+from github_worker.forge.checks import Check, summarize
+from github_worker.forge.errors import BaseMoved, HeadMoved, MethodRefused
+from github_worker.forge.pull_request import Comparison, Merge, PullRequest, RepositoryRef, Tip
+from github_worker.forge.requests import ApiResponse
 from github_worker.github import checks
-from github_worker.github.checks import Check
-from github_worker.github.errors import (
-    BaseMoved,
-    HeadMoved,
-    MethodRefused,
-    read_limit_pause,
-    read_sentence,
-    translate_refusal,
-)
-from github_worker.github.responses import (
-    ApiResponse,
-    Branch,
-    Comparison,
-    Merge,
-    PullRequest,
-    RepositoryRef,
-    Rule,
-    RuleParameters,
-    Tip,
-)
+from github_worker.github.errors import read_limit_pause, read_sentence, translate_refusal
+from github_worker.github.responses import Branch, Rule, RuleParameters
 
 _NOW = 1_000.0
 
@@ -131,13 +117,13 @@ def test_an_answer_without_a_sentence_gives_its_status(content: bytes) -> None:
 
 def test_a_required_check_that_is_not_there_yet_is_pending() -> None:
     """A check begins some time after the commit; others do not count then."""
-    summary = checks.summarize([Check("lint", "failed"), Check("test", "passed")], {"build", "test"})
+    summary = summarize([Check("lint", "failed"), Check("test", "passed")], {"build", "test"})
     assert (summary.pending, summary.failed) == (["build"], [])
 
 
 def test_without_required_checks_all_count() -> None:
     """All that are there, whatever their kind."""
-    summary = checks.summarize([Check("lint", "failed"), Check("build", "pending")], set())
+    summary = summarize([Check("lint", "failed"), Check("build", "pending")], set())
     assert (summary.pending, summary.failed) == (["build"], ["lint"])
 
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from github_worker.forge.requests import ApiResponse
 from github_worker.github.errors import read_limit_pause
-from github_worker.github.responses import ApiResponse
 
 NOW = 1_700_000_000.25
 SPENT = {"x-ratelimit-remaining": "0"}

@@ -6,8 +6,8 @@ import pytest
 
 from github_worker.contract import AutoPullRequest
 from github_worker.errors import MergeConflict, PermissionDenied, RateLimited, RemoteUnavailable
+from github_worker.forge.requests import ApiResponse
 from github_worker.github.graphql import check
-from github_worker.github.responses import ApiResponse
 from github_worker.services import Services
 from github_worker.settings import from_env
 from tests.pull_requests.conftest import Jobs

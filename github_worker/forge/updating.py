@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from github_worker.contract import BaseMerged, MergeMethod
 from github_worker.errors import PullRequestTimeout
-from github_worker.github.errors import HeadMoved, MethodRefused
-from github_worker.github.repository import Repository
-from github_worker.github.responses import PullRequest
+from github_worker.forge.errors import HeadMoved, MethodRefused
+from github_worker.forge.interface import Repository
+from github_worker.forge.pull_request import PullRequest
 from github_worker.retry import Backoff
 
 _LOOKS = Backoff(first=0.25, longest=4.0, tries=7)
@@ -19,16 +19,13 @@ async def update_branch(
 
     `methods` are the ways in which the pull request may be merged: a rebase takes no merge commits.
     """
-    branch, base = pull_request.head.ref, pull_request.base.ref
     if methods == ["rebase"]:
         return await _rebase(repository, pull_request)
     try:
-        sha = await repository.merge_branch(into=branch, source=base)
+        base_merged = await repository.merge_base(pull_request)
     except MethodRefused:
         return await _rebase(repository, pull_request)
-    if sha is None:
-        return await _report_no_change(repository, pull_request)
-    return BaseMerged(sha=sha, message=f"Merged {base} into {branch}")
+    return base_merged or await _report_no_change(repository, pull_request)
 
 
 async def _rebase(repository: Repository, pull_request: PullRequest) -> BaseMerged:
@@ -51,10 +48,10 @@ async def _report_no_change(repository: Repository, pull_request: PullRequest) -
 
 
 async def _wait_for_other_tip(repository: Repository, branch: str, before: str) -> str:
-    """Return the commit that a branch is at once it is another one: GitHub rebases after it has answered."""
+    """Return the commit that a branch is at once it is another one: a forge may answer before it rebases."""
     for looks in range(1, _LOOKS.tries):
         tip = await repository.find_tip(branch)
         if tip not in (None, before):
             return tip
-        await repository.github.pause(_LOOKS.pause(looks), f"{branch} is being rebased")
-    raise PullRequestTimeout(f"GitHub did not rebase {branch} in time")
+        await repository.client.pause(_LOOKS.pause(looks), f"{branch} is being rebased")
+    raise PullRequestTimeout(f"{repository.client.forge} did not rebase {branch} in time")

@@ -8,11 +8,10 @@ from msgspec import structs
 
 from github_worker.contract import MergeMethod, PullRequestMerged
 from github_worker.errors import MergeConflict, PullRequestNotMergeable, PullRequestTimeout
-from github_worker.github.errors import BaseMoved, HeadMoved, MethodRefused, ReadyToMerge
-from github_worker.github.repository import Repository
-from github_worker.github.requests import MergeOptions
-from github_worker.github.responses import PullRequest
-from github_worker.github.waiting import retry_until_visible
+from github_worker.forge.errors import BaseMoved, HeadMoved, MethodRefused, ReadyToMerge, StillChecking
+from github_worker.forge.interface import Repository
+from github_worker.forge.pull_request import MergeOptions, PullRequest
+from github_worker.forge.waiting import retry_until_visible
 from github_worker.retry import Backoff
 
 _LOOKS = Backoff(first=0.25, longest=2.0, tries=5)
@@ -39,34 +38,34 @@ async def merge(
             if method is None:
                 raise error from None
             options = structs.replace(options, method=method)
-        except (BaseMoved, HeadMoved) as error:
+        except (BaseMoved, HeadMoved, StillChecking) as error:
             if sha is not None and isinstance(error, HeadMoved):
                 raise
-            await repository.github.pause(_MERGES.pause(failures), str(error))
+            await repository.client.pause(_MERGES.pause(failures), str(error))
     return await _merge_once(repository, number, options, sha)
 
 
 async def enable_auto_merge(
     repository: Repository, pull_request: PullRequest, head: str, options: MergeOptions
 ) -> bool:
-    """Leave the merge to GitHub when its rules are met; return False where it can be merged at once."""
+    """Leave the merge to the forge when its rules are met; return False where it can be merged at once."""
     if pull_request.auto_merge is not None:
         return True
     step = partial(repository.pull_requests.enable_auto_merge, pull_request, head, options)
     try:
-        await retry_until_visible(repository.github, step)
+        await retry_until_visible(repository.client, step)
     except ReadyToMerge:
         return False
     return True
 
 
 async def require_head(repository: Repository, number: int, sha: str) -> None:
-    """Wait until GitHub sees the head that is expected; raise PullRequestNotMergeable where it is another."""
+    """Wait until the forge sees the expected head; raise PullRequestNotMergeable where it is another."""
     for looks in range(1, _LOOKS.tries):
         pull_request = await repository.pull_requests.get(number)
         if pull_request.is_merged or pull_request.head.sha == sha:
             return
-        await repository.github.pause(_LOOKS.pause(looks), f"#{number} is not at the expected commit")
+        await repository.client.pause(_LOOKS.pause(looks), f"#{number} is not at the expected commit")
     head = pull_request.head.sha
     raise PullRequestNotMergeable(f"#{number} is at {head}, and {sha} was expected", data={"head": head})
 
@@ -80,7 +79,7 @@ async def _merge_once(
     if pull_request.state == "closed":
         raise PullRequestNotMergeable(f"#{number} is closed")
     try:
-        merge = await repository.pull_requests.merge(number, sha or pull_request.head.sha, options)
+        merge = await repository.pull_requests.merge(pull_request, sha or pull_request.head.sha, options)
     except (PullRequestNotMergeable, PullRequestTimeout, MergeConflict):
         # a merge whose response was lost is refused when it is asked for again
         pull_request = await repository.pull_requests.get(number)

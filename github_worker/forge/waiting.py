@@ -1,4 +1,4 @@
-"""Waiting until a pull request can be merged: for GitHub to find out, and for the checks of its head."""
+"""Waiting until a pull request can be merged: for the forge to find out, and for the checks of its head."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from github_worker.errors import JobTimeout, MergeConflict, PullRequestNotMergeable, PullRequestTimeout
-from github_worker.github.checks import SETTLING, summarize
-from github_worker.github.client import GitHub
-from github_worker.github.errors import HeadMoved, NotVisible
-from github_worker.github.repository import Repository
-from github_worker.github.responses import PullRequest
+from github_worker.forge.checks import SETTLING, summarize
+from github_worker.forge.client import Client
+from github_worker.forge.errors import HeadMoved, NotVisible, StillChecking
+from github_worker.forge.interface import Repository
+from github_worker.forge.pull_request import PullRequest
 from github_worker.progress import Report
 from github_worker.retry import Backoff
 
@@ -20,13 +20,13 @@ _SIGHTS = Backoff(first=0.25, longest=4.0, tries=6)
 _POLLS = Backoff(first=0.25, longest=10.0)
 
 
-async def retry_until_visible(github: GitHub, step: Callable[[], Awaitable[None]]) -> None:
-    """Take a step, and take it again while GitHub does not see what was made or moved just before."""
+async def retry_until_visible(client: Client, step: Callable[[], Awaitable[None]]) -> None:
+    """Take a step, and take it again while the forge does not see what was made or moved just before."""
     for failures in range(1, _SIGHTS.tries):
         try:
             return await step()
-        except (NotVisible, HeadMoved) as error:
-            await github.pause(_SIGHTS.pause(failures), str(error))
+        except (NotVisible, HeadMoved, StillChecking) as error:
+            await client.pause(_SIGHTS.pause(failures), str(error))
     return await step()
 
 
@@ -53,6 +53,7 @@ class MergeWait:
         settling: float = SETTLING,
     ) -> None:
         self._repository = repository
+        self._forge = repository.client.forge
         self._number = number
         self._report = report
         self._deadline = time.monotonic() + (math.inf if limit is None else limit)
@@ -85,19 +86,19 @@ class MergeWait:
         if pull_request.state == "closed":
             raise PullRequestNotMergeable(f"#{self._number} was closed")
         if pull_request.head.sha == outdated:
-            return "GitHub to see the branch's newest commit"
+            return f"{self._forge} to see the branch's newest commit"
         if pull_request.mergeable is None:
-            return "GitHub to find out whether it can be merged"
+            return f"{self._forge} to find out whether it can be merged"
         _require_mergeable(pull_request)
         return None if self._required is None else await self._find_pending(pull_request, self._required)
 
     async def _find_pending(self, pull_request: PullRequest, required: set[str]) -> str | None:
         sha = pull_request.head.sha
         age = time.monotonic() - self._first_looks.setdefault(sha, time.monotonic())
-        present = await self._repository.list_checks(sha)
+        present = await self._repository.list_checks(pull_request)
         summary = summarize(present, required)
         if not (required or summary.pending or summary.failed):
-            present += await self._repository.list_upcoming_checks(sha, age / self._settling)
+            present += await self._repository.list_upcoming_checks(pull_request, age / self._settling)
             summary = summarize(present, required)
         if summary.failed:
             raise PullRequestNotMergeable(f"#{self._number}: checks failed: {', '.join(summary.failed)}")
@@ -108,9 +109,9 @@ class MergeWait:
     async def _pause(self, seconds: float, reason: str) -> None:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise PullRequestTimeout(f"GitHub did not settle in time: {reason}")
+            raise PullRequestTimeout(f"{self._forge} did not settle in time: {reason}")
         try:
-            await self._repository.github.pause(min(seconds, left), reason)
+            await self._repository.client.pause(min(seconds, left), reason)
         except JobTimeout as error:
             raise PullRequestTimeout(str(error)) from None
 
