@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from github_worker.measurements import tally
 from github_worker.tracing import Trace
 
-Service = Literal["storage", "github", "model"]
+Service = Literal["storage", "github", "gitlab", "gitea", "model"]
 Tokens = Annotated[int, Meta(ge=0, lt=2**32)]  # as many as an answer is believed
 Hooks = dict[str, list[Callable[[Any], Any]]]
 _MOST = 1000  # of one job

@@ -117,7 +117,8 @@ KINDS = (
     _issuer("GitHub token", "github_pat_", r"[A-Za-z0-9_]{22,}"),
     _issuer(
         "GitLab token",
-        "glpat- gldt- glrt- glrtr- glptt- glft- glsoat- glcbt- glagent- gloas- glimt- glffct- GR1348941",
+        "glpat- gldt- glrt- glrtr- glptt- glft- glsoat- glcbt- glagent- gloas- glimt- glffct- glwt- "
+        "GR1348941",
         rf"{_RANDOM}[A-Za-z0-9_.-]{{20,}}",
     ),
     _issuer("Anthropic key", "sk-ant-", r"[A-Za-z0-9]{2,12}-[A-Za-z0-9_-]{16,}"),

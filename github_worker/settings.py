@@ -55,6 +55,21 @@ _LIBRARIES_URLS = (
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _USERNAMES = {"GitLab": "oauth2", "Bitbucket": "x-token-auth"}
 Value = TypeVar("Value")
+ForgeKind = Literal["github", "gitlab", "gitea", "forgejo"]
+# Where an API is below a forge's address.
+_FORGES: Mapping[str, tuple[ForgeKind, str]] = {
+    "gitlab": ("gitlab", "/api/v4"),
+    "gitea": ("gitea", "/api/v1"),
+    "forgejo": ("forgejo", "/api/v1"),
+}
+_KNOWN_FORGES = "gitlab.com=gitlab,codeberg.org=forgejo"
+
+
+class Forge(Struct, frozen=True):
+    """A forge: which of those whose API is known, and that API's root."""
+
+    kind: ForgeKind
+    url: str
 
 
 class Otlp(Struct, frozen=True, kw_only=True):
@@ -86,6 +101,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     git_usernames: Mapping[str, str]
     git_timeout: float
     github_api_url: str
+    forges: Mapping[str, Forge]
     branch_prefix: str
     committer_name: str
     committer_email: str
@@ -119,6 +135,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """The origin of the repositories that `GITHUB_API_URL` speaks for."""
         origin = origin_of(self.github_api_url)
         return "".join(match.groups()) if (match := _API_HOST.fullmatch(origin)) else origin
+
+    def forge_of(self, origin: str) -> Forge | None:
+        """Return the forge that has the repositories of an origin, None where no setting says it."""
+        own = Forge("github", self.github_api_url) if origin == self.forge_origin else None
+        return self.forges.get(origin, own)
 
     def proxy_for(self, url: str) -> Secret | None:
         """Return the proxy on the way to an https URL, unless its host is one of `NO_PROXY`."""
@@ -159,6 +180,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         git_usernames=read.value("GIT_USERNAMES", "", _parse_usernames),
         git_timeout=read.value("GIT_TIMEOUT", "60", _parse_seconds),
         github_api_url=read.value("GITHUB_API_URL", "https://api.github.com", _check_http_url),
+        forges=_parse_forges(_KNOWN_FORGES) | read.value("FORGES", _KNOWN_FORGES, _parse_forges),
         branch_prefix=read.value("BRANCH_PREFIX", "webedt/", _check_branch_prefix),
         committer_name=read.value("GIT_COMMITTER_NAME", "GitHub Worker", _check_line),
         committer_email=read.value("GIT_COMMITTER_EMAIL", "worker@github-worker.local", _check_line),
@@ -403,6 +425,22 @@ def _check_store_folder(host: str, path: str) -> None:
         raise ValueError(f"names {path!r}, which is a file; sessions are kept in a folder")
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise ValueError(f"names the folder {path!r}, where user {os.geteuid()} may not read and write")
+
+
+def _parse_forges(text: str) -> dict[str, Forge]:
+    """Read `host=kind:url`, separated by commas; the URL is the host's usual one unless given."""
+    forges = {}
+    for entry in filter(None, (entry.strip() for entry in text.split(","))):
+        match = re.fullmatch(r"((?:https?://)?(?:[a-z0-9.-]+)(?::[0-9]+)?)/?=([a-z]+)(?::(.+))?", entry, re.I)
+        if not match or match[2].lower() not in _FORGES:
+            raise ValueError(
+                f"must be host={'|'.join(_FORGES)}[:url], separated by commas; {entry!r} is none"
+            )
+        port_of(match[1])
+        origin = origin_of(match[1] if "://" in match[1] else f"https://{match[1]}")
+        kind, path = _FORGES[match[2].lower()]
+        forges[origin] = Forge(kind, _check_http_url(match[3] or f"{origin}{path}"))
+    return forges
 
 
 def _parse_usernames(text: str) -> dict[str, str]:

@@ -118,8 +118,8 @@ def _request_fields(schema: Json, schemas: Json) -> Iterator[tuple[str, str, str
 
 def _example(schema: Json) -> str:
     names = [*schema["required"], *(["githubAccessToken"] if "oneOf" in schema else [])]
-    if not {"sessionId", "owner"} & set(names):
-        names.insert(0, "sessionId")
+    if "sessionId" not in names:
+        names[:0] = ["sessionId"] if "sessionId" in schema["properties"] else ["owner", "repo"]
     return json.dumps({name: schema["properties"][name]["examples"][0] for name in names}, indent=2)
 
 

@@ -28,7 +28,7 @@ LAYERS = (
     {"operations"},
     {"workspace"},
     {"services"},
-    {"sessions", "git", "naming", "github"},
+    {"sessions", "git", "naming", "github", "gitlab", "gitea"},
     {"archive", "storage", "sandbox", "forge"},
     {
         "oom",

@@ -296,6 +296,7 @@ class GitHubWorker:
         update: bool = False,
         maintainer_can_modify: bool | None = None,
         claude_credentials: Credential | None = None,
+        repo_url: str | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> PullRequestOpened:
@@ -304,6 +305,8 @@ class GitHubWorker:
         - `base`: the branch to merge into.
         - `owner`, `repo`, `head`: the repository and the branch to merge, `owner:branch` for a fork's; or
           `session_id` in place of all three.
+        - `repo_url`: the repository's URL in place of `owner` and `repo`, for one that is on GitLab, Gitea or
+          Forgejo.
         - `title`, `body`: its words; by default they are made from its commits.
         - `draft`: whether to open it as a draft; no by default.
         - `labels`, `reviewers` and `assignees` (logins), `team_reviewers` (slugs): what to add; none by
@@ -333,6 +336,7 @@ class GitHubWorker:
             maintainer_can_modify=maintainer_can_modify,
             claude_credentials=claude_credentials,
             access_token=access_token,
+            repo_url=repo_url,
             request_id=request_id,
         )
         return await self._result(request, PullRequestOpened, on_event)
@@ -340,20 +344,21 @@ class GitHubWorker:
     async def merge_pull_request(
         self,
         *,
-        owner: str,
-        repo: str,
         pull_number: int,
         access_token: Token,
+        owner: str | None = None,
+        repo: str | None = None,
         merge_method: MergeMethod | None = None,
         commit_title: str | None = None,
         commit_message: str | None = None,
         expected_head: str | None = None,
+        repo_url: str | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> PullRequestMerged:
         """Merge a pull request; one that is merged already is reported as merged.
 
-        - `owner`, `repo`, `pull_number`: which one.
+        - `owner`, `repo`, `pull_number`: which one; `repo_url` in place of the first two, as above.
         - `merge_method`: `merge`, `squash` or `rebase`; by default one that the repository and the base's
           rules allow.
         - `commit_title`, `commit_message`: the merge commit's words; the forge's own by default.
@@ -369,6 +374,7 @@ class GitHubWorker:
             commit_message=commit_message,
             expected_head=expected_head,
             access_token=access_token,
+            repo_url=repo_url,
             request_id=request_id,
         )
         return await self._result(request, PullRequestMerged, on_event)
@@ -395,6 +401,7 @@ class GitHubWorker:
         wait_for_checks: bool = False,
         wait_timeout: int | None = None,
         claude_credentials: Credential | None = None,
+        repo_url: str | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> PullRequestFinished:
@@ -403,6 +410,8 @@ class GitHubWorker:
         - `base`: the branch to merge into.
         - `owner`, `repo`, `branch`: the repository and the branch to merge; or `session_id` in place of all
           three.
+        - `repo_url`: the repository's URL in place of `owner` and `repo`, for one that is on GitLab, Gitea or
+          Forgejo.
         - `title`, `body`: the words of a new pull request; by default they are made from its commits.
         - `labels`, `reviewers` and `assignees` (logins): what to add; none by default. What the forge
           refuses of them is a warning.
@@ -437,6 +446,7 @@ class GitHubWorker:
             wait_timeout=wait_timeout,
             claude_credentials=claude_credentials,
             access_token=access_token,
+            repo_url=repo_url,
             request_id=request_id,
         )
         return await self._result(request, PullRequestFinished, on_event)

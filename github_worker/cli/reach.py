@@ -32,7 +32,7 @@ async def reach_host(settings: Settings, host: str) -> Verdict:
     if host == "*":
         return note("a token may be sent to any host of https, by GIT_ALLOWED_HOSTS")
     origin = host if "://" in host else f"https://{host}"
-    return await _reach(settings, origin)
+    return await reach_api(settings, origin)
 
 
 async def reach_repository(settings: Settings, text: str, token: Secret | None) -> Verdict:
@@ -52,7 +52,7 @@ async def reach_forge(settings: Settings, token: Secret | None) -> Verdict:
     """Ask GitHub's API what it thinks of the token, which costs none of its limit."""
     url = settings.github_api_url
     if token is None:
-        verdict = await _reach(settings, url)
+        verdict = await reach_api(settings, url)
         return works(f"{verdict.text}; no GITHUB_TOKEN to try") if verdict.mark == "ok" else verdict
     request = ApiRequest(
         purpose="Asking for the token's limits",
@@ -90,7 +90,8 @@ def _count_branches(settings: Settings, url: RepositoryUrl, token: Secret | None
     return len(repository.remote.heads().branches)
 
 
-async def _reach(settings: Settings, url: str) -> Verdict:
+async def reach_api(settings: Settings, url: str) -> Verdict:
+    """Ask a server for anything at all; what it answers is of no interest, unless it fails."""
     proxy = settings.proxy_for(url)
     try:
         async with (

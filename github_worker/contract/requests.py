@@ -73,20 +73,30 @@ _Labels = Annotated[
 _Reviewers = Annotated[
     tuple[Login, ...],
     Meta(max_length=_MOST),
-    describe("Who is asked to review, by login; a refusal of GitHub's is a `warning`.", ["ada"]),
+    describe("Who is asked to review, by login; a refusal of the forge's is a `warning`.", ["ada"]),
 ]
 _Assignees = Annotated[
     tuple[Login, ...],
     Meta(max_length=_MOST),
-    describe("Who is assigned, by login; a refusal of GitHub's is a `warning`.", ["grace"]),
+    describe("Who is assigned, by login; a refusal of the forge's is a `warning`.", ["grace"]),
 ]
 _TeamReviewers = Annotated[
     tuple[Team, ...],
     Meta(max_length=_MOST),
-    describe("Teams that are asked to review, by slug; a refusal of GitHub's is a `warning`.", ["frontend"]),
+    describe(
+        "Teams that are asked to review, by slug; a refusal of the forge's is a `warning`.", ["frontend"]
+    ),
 ]
 _Milestone = Annotated[
     int, Meta(ge=1, le=2**31 - 1), describe("The milestone's number; a refusal is a `warning`.", 3)
+]
+_ForgeUrl = Annotated[
+    AnyRepositoryUrl,
+    describe(
+        "The repository, in place of `owner` and `repo`: needed where it is not on the forge of "
+        "`GITHUB_API_URL`, and says which of `FORGES` it is on.",
+        "https://gitlab.com/acme/web/shop",
+    ),
 ]
 _MergeMethod = Annotated[
     MergeMethod,
@@ -102,7 +112,7 @@ _WaitTimeout = Annotated[
     int,
     Meta(ge=1, le=86_400),
     describe(
-        "Seconds to wait for GitHub before the job ends in `TIMEOUT`; 30 unless given, or with "
+        "Seconds to wait for the forge before the job ends in `TIMEOUT`; 30 unless given, or with "
         "`waitForChecks` until the job's time is nearly over.",
         120,
     ),
@@ -239,10 +249,11 @@ class CreatePullRequest(Request, frozen=True, kw_only=True):
     ] = None
     claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
+    repo_url: _ForgeUrl | None = None
 
     def __post_init__(self) -> None:
         _make_one_line(self, "title")
-        _check_place(self.session_id, owner=self.owner, repo=self.repo, head=self.head)
+        _check_place(self, head=self.head)
 
 
 class MergePullRequest(Request, frozen=True, kw_only=True):
@@ -250,8 +261,8 @@ class MergePullRequest(Request, frozen=True, kw_only=True):
 
     operation, result = "merge-pull-request", PullRequestMerged
 
-    owner: Owner
-    repo: RepositoryName
+    owner: Owner | None = None
+    repo: RepositoryName | None = None
     pull_number: Annotated[int, Meta(ge=1, le=2**31 - 1), describe("The pull request's number.", 42)]
     merge_method: _MergeMethod | None = None
     commit_title: _CommitTitle | None = None
@@ -264,9 +275,11 @@ class MergePullRequest(Request, frozen=True, kw_only=True):
         ),
     ] = None
     access_token: Token = msgspec.field(name="githubAccessToken")
+    repo_url: _ForgeUrl | None = None
 
     def __post_init__(self) -> None:
         _make_one_line(self, "commit_title")
+        _check_place(self)
 
 
 class AutoPullRequest(Request, frozen=True, kw_only=True):
@@ -306,11 +319,12 @@ class AutoPullRequest(Request, frozen=True, kw_only=True):
     wait_timeout: _WaitTimeout | None = None
     claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
+    repo_url: _ForgeUrl | None = None
 
     def __post_init__(self) -> None:
         _make_one_line(self, "title")
         _make_one_line(self, "commit_title")
-        _check_place(self.session_id, owner=self.owner, repo=self.repo, branch=self.branch)
+        _check_place(self, branch=self.branch)
 
 
 def _make_one_line(request: Request, name: str) -> None:
@@ -327,10 +341,27 @@ def _check_url(text: str) -> None:
         raise ValueError(f"`repoUrl` {error}") from None
 
 
-def _check_place(session_id: str | None, **named: str | None) -> None:
-    given = [name for name, value in named.items() if value is not None]
-    missing = [name for name in named if name not in given]
-    if session_id is None and missing:
-        raise ValueError(f"`{missing[0]}` is missing (or `sessionId` in its place)")
-    if session_id is not None and given:
-        raise ValueError(f"`{given[0]}` and `sessionId` are two ways to say one thing: give one of them")
+def _check_place(
+    request: CreatePullRequest | MergePullRequest | AutoPullRequest, **branch: str | None
+) -> None:
+    """Raise ValueError unless a request says its repository, and its branch if it has one, in one way."""
+    session_id = None if isinstance(request, MergePullRequest) else request.session_id
+    parts = {"owner": request.owner, "repo": request.repo}
+    if session_id is not None:
+        _refuse_beside("sessionId", {**parts, **branch, "repoUrl": request.repo_url})
+        return
+    if request.repo_url is not None:
+        _check_url(request.repo_url)
+        _refuse_beside("repoUrl", parts)
+        parts = {}
+    missing = [name for name, value in {**parts, **branch}.items() if value is None]
+    if missing:
+        others = ["`repoUrl`"] if missing[0] in parts else []
+        others += [] if isinstance(request, MergePullRequest) else ["`sessionId`"]
+        raise ValueError(f"`{missing[0]}` is missing (or {' or '.join(others)} in its place)")
+
+
+def _refuse_beside(name: str, others: dict[str, str | None]) -> None:
+    given = [other for other, value in others.items() if value is not None]
+    if given:
+        raise ValueError(f"`{given[0]}` and `{name}` are two ways to say one thing: give one of them")

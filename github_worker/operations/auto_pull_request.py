@@ -22,15 +22,15 @@ from github_worker.contract import (
 )
 from github_worker.errors import BranchNotFound, JobError, PullRequestExists
 from github_worker.forge.errors import HeadMoved
+from github_worker.forge.interface import Repository
 from github_worker.forge.merging import enable_auto_merge, merge, report_earlier_merge
 from github_worker.forge.pull_request import MergeOptions, PullRequest
 from github_worker.forge.updating import update_branch
 from github_worker.forge.waiting import MergeWait, choose_limit
-from github_worker.github.client import open_github
-from github_worker.github.repository import Repository
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.attention import add_labels_and_people
+from github_worker.workspace.forges import open_repository
 from github_worker.workspace.pull_request import open_pull_request, resolve_target
 
 _MAX_MOVES = 5  # of the branch's head while it is merged
@@ -40,11 +40,10 @@ async def auto_pull_request(
     request: AutoPullRequest, services: Services, report: Report
 ) -> PullRequestFinished:
     """Find or open the branch's pull request, bring it up to date, merge it, delete the branch."""
-    name, branch = await resolve_target(request, services, report)
+    place, branch = await resolve_target(request, services, report)
     achieved: dict[str, Any] = {}
     with _add_to_errors(achieved):
-        async with open_github(services.settings, request.access_token, report) as github:
-            repository = Repository(github, name)
+        async with open_repository(place, services.settings, request.access_token, report) as repository:
             pull_request = await _find_or_open(repository, branch, request, services, report)
             link = PullRequestLink(number=pull_request.number, html_url=pull_request.html_url)
             achieved |= {"step": report.stage, "pr": to_builtins(link)}
@@ -135,12 +134,13 @@ async def _list_methods(repository: Repository, request: AutoPullRequest) -> lis
 async def _merge(
     repository: Repository, pull_request: PullRequest, tip: str, request: AutoPullRequest, report: Report
 ) -> PullRequestMerged:
-    """Merge the pull request, whose branch is at `tip`, or leave that to GitHub if so asked."""
+    """Merge the pull request, whose branch is at `tip`, or leave that to the forge if so asked."""
     if request.auto_merge:
         methods: list[MergeMethod | None] = [*await _list_methods(repository, request), None]
-        later = structs.replace(_make_options(request), method=methods[0])
+        options = _make_options(request)
+        later = structs.replace(options, method=methods[0], delete_branch=request.delete_branch)
         if await enable_auto_merge(repository, pull_request, tip, later):
-            message = f"GitHub merges #{pull_request.number} when its rules are met"
+            message = f"{repository.client.forge} merges #{pull_request.number} when its rules are met"
             report("merging_pr", message)
             return PullRequestMerged(merged=False, sha=None, message=message)
     return await _merge_at_once(repository, pull_request, tip, request, report)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from github_worker.contract import BranchTip, CreatePullRequest, PullRequestOpened
 from github_worker.errors import PullRequestExists
+from github_worker.forge.interface import Repository
 from github_worker.forge.pull_request import PullRequest, PullRequestTexts, exists_error
-from github_worker.github.client import open_github
-from github_worker.github.repository import Repository
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.attention import add_labels_and_people
+from github_worker.workspace.forges import open_repository
 from github_worker.workspace.pull_request import open_pull_request, resolve_target
 
 
@@ -17,10 +17,9 @@ async def create_pull_request(
     request: CreatePullRequest, services: Services, report: Report
 ) -> PullRequestOpened:
     """Open a pull request for a branch that has none, or update the one that it has."""
-    name, head = await resolve_target(request, services, report)
-    async with open_github(services.settings, request.access_token, report) as github:
-        repository = Repository(github, name)
-        report("creating_pr", f"Opening a pull request from {head} into {request.base} in {name}")
+    place, head = await resolve_target(request, services, report)
+    async with open_repository(place, services.settings, request.access_token, report) as repository:
+        report("creating_pr", f"Opening a pull request from {head} into {request.base} in {place.name}")
         pull_request = await _open_or_update(repository, head, request, services, report)
         await add_labels_and_people(repository, pull_request.number, request, report)
     return _to_result(pull_request)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from github_worker.contract import MergePullRequest, PullRequestMerged
 from github_worker.forge.merging import merge, require_head
-from github_worker.forge.pull_request import FullName, MergeOptions
-from github_worker.github.client import open_github
-from github_worker.github.repository import Repository
+from github_worker.forge.pull_request import MergeOptions
 from github_worker.progress import Report
 from github_worker.services import Services
+from github_worker.workspace.forges import open_repository
+from github_worker.workspace.pull_request import resolve_place
 
 
 async def merge_pull_request(
@@ -18,8 +18,8 @@ async def merge_pull_request(
     options = MergeOptions(
         method=request.merge_method, title=request.commit_title, text=request.commit_message
     )
-    async with open_github(services.settings, request.access_token, report) as github:
-        repository = Repository(github, FullName(request.owner, request.repo))
+    place = resolve_place(request, services.settings)
+    async with open_repository(place, services.settings, request.access_token, report) as repository:
         report("merging_pr", f"Merging {repository.name}#{request.pull_number}")
         if request.expected_head is not None:
             await require_head(repository, request.pull_number, request.expected_head)

@@ -7,8 +7,8 @@ from functools import partial
 
 from github_worker.contract import AutoPullRequest, CreatePullRequest
 from github_worker.errors import JobError
+from github_worker.forge.interface import Repository
 from github_worker.forge.waiting import retry_until_visible
-from github_worker.github.repository import Repository
 from github_worker.progress import Report
 
 Step = Callable[[], Awaitable[None]]
@@ -17,7 +17,7 @@ Step = Callable[[], Awaitable[None]]
 async def add_labels_and_people(
     repository: Repository, number: int, request: CreatePullRequest | AutoPullRequest, report: Report
 ) -> None:
-    """Add what the request names; what GitHub refuses is a warning, and the pull request stands."""
+    """Add what the request names; what the forge refuses is a warning, and the pull request stands."""
     for code, step in _list_steps(repository, number, request):
         try:
             await retry_until_visible(repository.client, step)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import NamedTuple
 
 from github_worker.contract import (
     AutoPullRequest,
     Change,
     ChangeStatus,
     CreatePullRequest,
+    MergePullRequest,
     RepositoryUrl,
     is_branch_name,
     name_forge,
@@ -23,6 +25,7 @@ from github_worker.errors import (
     SessionCorrupt,
     UnsupportedRepository,
 )
+from github_worker.forge.interface import Repository
 from github_worker.forge.pull_request import (
     ChangedFile,
     Commit,
@@ -32,13 +35,12 @@ from github_worker.forge.pull_request import (
     PullRequest,
     PullRequestTexts,
 )
-from github_worker.github.repository import Repository
 from github_worker.naming.namer import Namer, PullRequestText
 from github_worker.naming.prompts import PullRequestContext
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.sessions.metadata import Github, Metadata, download_metadata
-from github_worker.settings import Settings
+from github_worker.settings import Forge, Settings
 
 _RECENT_TITLES = 10  # which show the model the repository's convention
 _STATUSES: dict[str, ChangeStatus] = {
@@ -50,42 +52,67 @@ _STATUSES: dict[str, ChangeStatus] = {
 }
 
 
+class Place(NamedTuple):
+    """A repository, and the forge that it is on."""
+
+    forge: Forge
+    name: FullName
+
+
 async def resolve_target(
     request: CreatePullRequest | AutoPullRequest, services: Services, report: Report
-) -> tuple[FullName, str]:
+) -> tuple[Place, str]:
     """Return the repository and branch of a request, or of the session that it names instead."""
     if request.session_id is not None:
         metadata = await _read_metadata(request.session_id, services, report)
         if metadata.github is None or not metadata.branch:
             raise NoRepository(f"The session {request.session_id} does not say its repository and branch")
         report.place(metadata.repository, metadata.branch)
-        return _find_repository(metadata, metadata.github, services.settings), _check_branch(metadata.branch)
+        place = _find_repository(metadata, metadata.github, services.settings)
+        return place, _check_branch(metadata.branch)
     branch = request.head if isinstance(request, CreatePullRequest) else request.branch
-    if not (request.owner and request.repo and branch):
-        raise NoRepository("The request does not say its repository and branch")
-    return FullName(request.owner, request.repo), branch
+    if not branch:
+        raise NoRepository("The request does not say its branch")
+    return resolve_place(request, services.settings), branch
 
 
-def _find_repository(metadata: Metadata, github: Github, settings: Settings) -> FullName:
+def resolve_place(
+    request: CreatePullRequest | AutoPullRequest | MergePullRequest, settings: Settings
+) -> Place:
+    """Return the repository that a request names: by its URL, or by owner and name where it is on GitHub."""
+    if request.repo_url is not None:
+        url = RepositoryUrl.parse(request.repo_url)
+        return Place(_find_forge(url, "The repository", settings), FullName(url.owner, url.name))
+    if not (request.owner and request.repo):
+        raise NoRepository("The request does not say its repository")
+    return Place(Forge("github", settings.github_api_url), FullName(request.owner, request.repo))
+
+
+def _find_forge(url: RepositoryUrl, subject: str, settings: Settings) -> Forge:
+    """Return the forge whose API gets the token; raise where no setting says one for that host."""
+    if not settings.allows(url.origin):
+        raise HostNotAllowed(f"{subject} is on {url.origin}, which is not allowed")
+    forge = settings.forge_of(url.origin)
+    if forge is not None:
+        return forge
+    if name := name_forge(url.origin):
+        raise UnsupportedRepository(
+            f"{subject} is on {name}, and FORGES does not say the API of {url.origin}"
+        )
+    raise HostNotAllowed(f"{subject} is on {url.origin}, and the API is that of {settings.forge_origin}")
+
+
+def _find_repository(metadata: Metadata, github: Github, settings: Settings) -> Place:
     """Return the repository that a session's URL names, if it is the forge's whose API gets the token."""
     try:
         url = RepositoryUrl.parse(github.repo_url)
     except ValueError as error:
         raise HostNotAllowed(f"The session's repository URL {error}") from None
-    if not settings.allows(url.origin):
-        raise HostNotAllowed(f"The session's repository is on {url.origin}, which is not allowed")
-    if url.origin != settings.forge_origin and (forge := name_forge(url.origin)):
-        raise UnsupportedRepository(
-            f"The session's repository is on {forge}: pull requests are opened and merged on GitHub alone"
-        )
-    if url.origin != settings.forge_origin:
-        raise HostNotAllowed(
-            f"The session's repository is on {url.origin}, and the API is that of {settings.forge_origin}"
-        )
+    forge = _find_forge(url, "The session's repository", settings)
     for said, name in ((metadata.repository_owner, url.groups), (metadata.repository_name, url.name)):
         if said and said.lower() != name.lower():
             raise SessionCorrupt("The session's metadata names another repository beside its URL")
-    return FullName(url.owner, url.name)
+    return Place(forge, FullName(url.owner, url.name))
 
 
 def _check_branch(branch: str) -> str:
@@ -141,7 +168,9 @@ async def _write_text(
 ) -> PullRequestText:
     comparison = await _compare(repository, head, request.base)
     if comparison is None:
-        report.warning("not_compared", f"GitHub does not compare {head} with {request.base}")
+        report.warning(
+            "not_compared", f"{repository.client.forge} does not compare {head} with {request.base}"
+        )
         comparison = Comparison(1, [await _find_newest_commit(repository, head)])
     if not comparison.ahead_by:
         raise NoCommits(f"{head} has no commits that {request.base} has not")

@@ -97,7 +97,7 @@ def test_every_pattern_is_said_in_words() -> None:
         (CommitAndPush, {"author": {"name": "a", "email": "b", "x": 1}}, "`author.x` is no field"),
         (CommitAndPush, {"author": {"name": "<", "email": "b"}}, "`author.name` must be one line"),
         (MergePullRequest, {"mergeMethod": "octopus"}, "`mergeMethod` must be one of merge, rebase, squash"),
-        (CreatePullRequest, {"owner": ""}, "`owner` is missing (or `sessionId` in its place)"),
+        (CreatePullRequest, {"owner": ""}, "`owner` is missing (or `repoUrl` or `sessionId` in its place)"),
     ],
 )
 def test_a_refusal_is_a_sentence_about_the_field(

@@ -253,6 +253,16 @@ def test_what_fails_is_told_line_by_line(check_env: dict[str, str], git_server: 
     assert WRITE_TOKEN not in ended.stdout
 
 
+def test_the_apis_of_forges_are_asked(check_env: dict[str, str], git_server: GitServer) -> None:
+    """Those of the hosts that may have a token, each by its kind."""
+    hosts = f"{check_env['GIT_ALLOWED_HOSTS']},http://gitea.invalid"
+    forges = f"{git_server.origin}=gitlab,http://gitea.invalid=forgejo:{NOBODY},http://b.invalid=gitea"
+    found = lines(run("check", **(check_env | {"GIT_ALLOWED_HOSTS": hosts, "FORGES": forges})))
+    assert found["gitlab's API"].startswith("ok: ")
+    assert found["forgejo's API"].startswith("failed: ")
+    assert "gitea's API" not in found
+
+
 def test_a_terminal_has_colours(check_env: dict[str, str]) -> None:
     """Green for what works, unless NO_COLOR."""
     assert "\033[32mok" in run_in_terminal("check", **check_env)[1]

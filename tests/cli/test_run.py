@@ -112,7 +112,11 @@ def test_a_push_that_fails_is_a_failure(env: dict[str, str], origin: Repository)
     ("words", "changes", "said"),
     [
         (["commit-and-push", "--session", "../x"], {}, "--session must be"),
-        (["create-pull-request", "--base", "main"], {}, "--owner is missing (or --session in its place)"),
+        (
+            ["create-pull-request", "--base", "main"],
+            {},
+            "--owner is missing (or --repo-url or --session in its place)",
+        ),
         (["commit-and-push", "--session", "s"], {"GITHUB_TOKEN": ""}, "set GITHUB_TOKEN"),
         (["commit-and-push", "--session", "s"], {"GITHUB_TOKEN_FILE": "/none"}, "GITHUB_TOKEN"),
         (["commit-and-push", "--session", "s"], {"JOB_TIMEOUT": "soon"}, "JOB_TIMEOUT must be"),

@@ -15,9 +15,11 @@ _URL = st.sampled_from(
     ["https://github.com/octo/demo", "git@github.com:octo/demo.git", "http://127.0.0.1:8080/a.b/c_d/"]
 )
 _TOKEN = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=40)
-_PLACES = {
-    "create-pull-request": {"owner", "repo", "head"},
-    "auto-pull-request": {"owner", "repo", "branch"},
+# The ways to say the repository, of which a request has one.
+_PLACES: dict[str, list[set[str]]] = {
+    "create-pull-request": [{"owner", "repo", "head"}, {"repoUrl", "head"}, {"sessionId"}],
+    "merge-pull-request": [{"owner", "repo"}, {"repoUrl"}],
+    "auto-pull-request": [{"owner", "repo", "branch"}, {"repoUrl", "branch"}, {"sessionId"}],
 }
 
 
@@ -34,10 +36,9 @@ def bodies(draw: st.DrawFn, kind: type[Request], *, whole: bool = False) -> dict
     """Draw a body that the endpoint takes, each optional field there or not; in a `whole` one all are."""
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)
-    place = _PLACES.get(kind.operation, set())
-    present, absent = (
-        draw(st.sampled_from([(place, {"sessionId"}), ({"sessionId"}, place)])) if place else (place, place)
-    )
+    places = _PLACES.get(kind.operation, [set()])
+    present = draw(st.sampled_from(places))
+    absent = set().union(*places) - present
     return {
         field.encode_name: draw(_URL if field.encode_name == "repoUrl" else _values(field.type))
         for field in described.fields

@@ -53,8 +53,10 @@ class Jobs:
         self.events: list[AnyEvent] = []
 
     async def run(self, kind: type[Request], **fields: Any) -> Any:
-        """Run a job as its body comes over the wire; the repository is named unless a session is."""
-        place = {} if "sessionId" in fields else {"owner": "octocat", "repo": "hello-world"}
+        """Run a job as its body comes over the wire; the repository is named unless a session or a URL is."""
+        place = (
+            {} if {"sessionId", "repoUrl"} & fields.keys() else {"owner": "octocat", "repo": "hello-world"}
+        )
         body = msgspec.json.encode(place | {"githubAccessToken": TOKEN} | fields)
         return await _OPERATIONS[kind](decode_request(kind, body), self.services, Report(self.events.append))
 

@@ -20,6 +20,7 @@ _SHAPES: tuple[tuple[str, *tuple[str | tuple[str, int], ...]], ...] = (
     ("GitLab token", "glpat-", (_URL, 27), ".01.1a", (_HEX, 7)),
     ("GitLab token", "gldt-", (_URL, 20)),
     ("GitLab token", "glrt-", (_URL, 20)),
+    ("GitLab token", "glwt-", (_URL, 20)),
     ("Anthropic key", "sk-ant-api03-", (_URL, 93), "AA"),
     ("Anthropic key", "sk-ant-oat01-", (_URL, 93), "AA"),
     ("OpenAI key", "sk-", (_ALNUM, 20), "T3BlbkFJ", (_ALNUM, 20)),

@@ -171,7 +171,7 @@ def _open(request: CreatePullRequest) -> PullRequestOpened:
         number=1,
         title=request.title or "Update README.md",
         state="open",
-        html_url=_pull(request.owner, request.repo),
+        html_url=_pull(request),
         head=BranchTip(ref=request.head or "webedt/work", sha=_hash(request)),
         base=BranchTip(ref=request.base, sha=_hash(request)),
         mergeable=None,
@@ -183,14 +183,16 @@ def _finish(request: AutoPullRequest) -> PullRequestFinished:
     merged = not request.auto_merge
     return PullRequestFinished(
         step=("branch_deleted" if request.delete_branch else "pr_merged") if merged else "auto_merge_enabled",
-        pr=PullRequestLink(number=1, html_url=_pull(request.owner, request.repo)),
+        pr=PullRequestLink(number=1, html_url=_pull(request)),
         merge_base=BaseMerged(sha=_hash(request), message="Already up to date"),
         merge_pr=BranchMerged(merged=merged, sha=_hash(request) if merged else None),
     )
 
 
-def _pull(owner: str | None, repo: str | None) -> str:
-    return f"https://github.com/{owner or 'owner'}/{repo or 'repo'}/pull/1"
+def _pull(request: CreatePullRequest | AutoPullRequest) -> str:
+    if request.repo_url is not None:
+        return f"{str(RepositoryUrl.parse(request.repo_url)).removesuffix('.git')}/pull/1"
+    return f"https://github.com/{request.owner or 'owner'}/{request.repo or 'repo'}/pull/1"
 
 
 def _announcements(result: Result) -> tuple[AnyEvent, ...]:

@@ -1,0 +1,1 @@
+"""GitLab's API: a project, its merge requests, their pipelines."""
