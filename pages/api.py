@@ -84,7 +84,8 @@ def fields(schema: Json, schemas: Json, prefix: str = "") -> Iterator[tuple[str,
             continue
         yield f"{prefix}{name}", _kind(field), _meaning(field)
         if inner := next(_references(field), None):
-            yield from fields(schemas[inner], schemas, f"{prefix}{name}.")
+            each = "[]" if "list" in _kind(field) else ""
+            yield from fields(schemas[inner], schemas, f"{prefix}{name}{each}.")
 
 
 def _summary(methods: Mapping[str, Json]) -> Iterator[str]:
@@ -181,6 +182,8 @@ def _simple(kind: Json) -> str:
         return "one of " + ", ".join(f"`{value}`" for value in kind["enum"])
     if "anyOf" in kind:
         return _kind(kind)
+    if kind.get("type") == "array" and "minItems" in kind:
+        return f"list of {kind['minItems']} to {kind['maxItems']:,}"
     if kind.get("type") == "array":
         return f"list of at most {kind['maxItems']}" if "maxItems" in kind else "list"
     if kind.get("format") == "password":
@@ -206,7 +209,8 @@ def _meaning(field: Json) -> str:
 
 
 def _references(field: Json) -> Iterator[str]:
-    yield from (_name(kind) for kind in field.get("anyOf", [field]) if "$ref" in kind)
+    kinds = [kind.get("items", kind) for kind in field.get("anyOf", [field])]
+    yield from (_name(kind) for kind in kinds if "$ref" in kind)
 
 
 def _name(reference: Json) -> str:

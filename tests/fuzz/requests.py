@@ -65,8 +65,8 @@ def _values(described: inspect.Type) -> st.SearchStrategy[Any]:
             return st.fixed_dictionaries({field.encode_name: _values(field.type) for field in fields})
         case inspect.UnionType(types=types):
             return st.one_of(*(_values(one) for one in types if not isinstance(one, inspect.NoneType)))
-        case inspect.VarTupleType(item_type=item):
-            return st.lists(_values(item), max_size=3)
+        case inspect.VarTupleType(item_type=item, min_length=least):
+            return st.lists(_values(item), min_size=least or 0, max_size=3)
         case inspect.Metadata(type=inner):
             return _values(inner)
     raise NotImplementedError(f"no values of {described}")
