@@ -42,11 +42,11 @@ LAYERS = (
         "exchanges",
     },
     {"measurements"},
-    {"channel", "contract", "errors", "issuers", "tracing"},
+    {"channel", "contract", "errors", "issuers", "signing", "tracing"},
     {"redaction"},
 )
 DEPTH = {room: depth for depth, layer in enumerate(LAYERS) for room in sorted(layer)}
-HEAVY = {"pygit2", "anthropic", "obstore", "httpx", "isal"}
+HEAVY = {"pygit2", "anthropic", "obstore", "httpx", "isal", "cryptography"}
 
 
 def modules(package: Path) -> list[Path]:
