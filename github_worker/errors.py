@@ -157,6 +157,24 @@ class BranchNotFound(JobError):
     code = "branch_not_found"
 
 
+class CommitNotFound(JobError):
+    """Neither the session nor the remote has such a commit."""
+
+    code = "commit_not_found"
+
+
+class PathNotFound(JobError):
+    """There is no such file or folder to commit."""
+
+    code = "path_not_found"
+
+
+class TagExists(JobError):
+    """There is another tag of this name."""
+
+    code = "tag_exists"
+
+
 class HostNotAllowed(JobError):
     """The token may not be sent to this host."""
 

@@ -23,7 +23,7 @@ class Services:
         self.settings = settings
         self.sessions = sessions
         self.namer = namer
-        self.committer = Person(settings.committer_name, settings.committer_email)
+        self.committer = Person(settings.committer_name, settings.committer_email, signer=settings.signer)
         self._scratch = scratch
 
     @classmethod

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
@@ -23,6 +23,9 @@ from github_worker.contract import (
 )
 from github_worker.errors import ConfigurationError
 from github_worker.redaction import USERNAME, Secret
+
+if TYPE_CHECKING:
+    from github_worker.signing import Signer
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -124,6 +127,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     library_files: tuple[str, ...]
     library_ports: frozenset[int]
     otlp: Otlp | None = None
+    signer: Signer | None = None
 
     @property
     def embedded_store(self) -> bool:
@@ -203,6 +207,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         library_files=read.library_files(),
         library_ports=read.library_ports(),
         otlp=_read_otlp(read),
+        signer=_read_signer(read),
     )
 
 
@@ -312,6 +317,21 @@ def _read_metrics_port(read: _Reader) -> int | None:
             " WORKERS too, or leave METRICS_PORT out"
         )
     return port
+
+
+def _read_signer(read: _Reader) -> Signer | None:
+    """Read the key that signs commits; what reads keys is imported only where there is one."""
+    passphrase = read.optional("GIT_SIGNING_PASSPHRASE", Secret)
+
+    def parse(text: str) -> Signer:
+        from github_worker.signing import read_key  # noqa: PLC0415 (most workers have none)
+
+        return read_key(Secret(text), passphrase)
+
+    signer = read.optional("GIT_SIGNING_KEY", parse)
+    if passphrase and not signer:
+        raise ConfigurationError("GIT_SIGNING_PASSPHRASE is set, but no GIT_SIGNING_KEY that it is for")
+    return signer
 
 
 def _read_build(read: _Reader) -> Build:

@@ -25,8 +25,10 @@ from github_worker.contract import (
     REQUESTS,
     AnyEvent,
     Author,
+    CoAuthor,
     Failed,
     Health,
+    NewTag,
     Progress,
     RefusalBody,
     Request,
@@ -57,6 +59,11 @@ from tests.support.worker import RestartLoop
 
 every_request = pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS.keys())
 SCHEMAS = json.loads(description())["components"]["schemas"]
+STRUCTS: dict[str, Callable[[Any], Any]] = {
+    "author": lambda value: msgspec.convert(value, Author),
+    "coAuthors": lambda value: msgspec.convert(value, list[CoAuthor]),
+    "tag": lambda value: msgspec.convert(value, NewTag),
+}
 PLACE = {"owner": "octocat", "repo": "hello-world"}
 
 
@@ -89,7 +96,7 @@ def test_a_method_sends_all_that_it_is_given(kind: type[Request]) -> None:
     @settings(max_examples=10)
     @given(bodies(kind, whole=True))
     def send(body: dict[str, Any]) -> None:
-        fields = {names[name]: Author(**value) if name == "author" else value for name, value in body.items()}
+        fields = {names[name]: STRUCTS.get(name, lambda value: value)(value) for name, value in body.items()}
         asyncio.run(call(stand_in.base_url, kind, fields))
         assert canonical(kind, stand_in.requests[-1].body) == canonical(kind, body)
 
@@ -111,7 +118,7 @@ def canonical(kind: type[Request], body: dict[str, Any]) -> bytes:
 def test_the_client_exports_what_crosses_the_border() -> None:
     """Requests, results and events can be imported from where the client is."""
     kinds = {*REQUESTS.values(), *(kind.result for kind in REQUESTS.values()), *get_args(AnyEvent)}
-    kinds |= {Author, Health, Status}
+    kinds |= {Author, CoAuthor, NewTag, Health, Status}
     assert {kind.__name__ for kind in kinds} <= set(github_worker_client.__all__)
     assert all(getattr(github_worker_client, kind.__name__) is kind for kind in kinds)
 

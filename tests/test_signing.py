@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from github_worker.redaction import Secret
+from github_worker.errors import ConfigurationError
+from github_worker.redaction import Secret, scrub
+from github_worker.settings import from_env
 from github_worker.signing import Signer, read_key
 from tests.support.signing import KINDS, Key, needs_ssh_keygen
 
@@ -163,3 +166,41 @@ def test_a_key_that_is_damaged_anywhere_is_refused(tmp_path: Path) -> None:
         with suppress(ValueError):
             text = BEGIN + base64.encodebytes(damaged).decode() + END
             assert read(text).sign(CONTENT) == public, at
+
+
+def test_a_setting_is_read_with_the_passphrase_of_another(tmp_path: Path) -> None:
+    """From files, as secrets come, or as they are; without a key there is none to sign."""
+    key, words = Key.make(tmp_path, "ed25519", "correct horse"), tmp_path / "words"
+    words.write_text("correct horse\n")
+    files = {"GIT_SIGNING_KEY_FILE": str(key.file), "GIT_SIGNING_PASSPHRASE_FILE": str(words)}
+    for env in (files, {"GIT_SIGNING_KEY": key.text, "GIT_SIGNING_PASSPHRASE": "correct horse"}):
+        signer = from_env(env).signer
+        assert signer is not None
+        assert check(key, signer.sign(CONTENT), CONTENT)
+        assert key.text.splitlines()[1] not in scrub(f"{key.text}{signer!r}")
+    assert from_env({}).signer is None
+
+
+def test_a_setting_that_cannot_sign_stops_the_start(tmp_path: Path) -> None:
+    """In words that name it."""
+    encrypted = Key.make(tmp_path, "ed25519", "correct horse").text
+    wrong = [
+        ({"GIT_SIGNING_KEY": "a key"}, "GIT_SIGNING_KEY must be an OpenSSH private key"),
+        ({"GIT_SIGNING_KEY": encrypted}, "GIT_SIGNING_KEY is encrypted, and there is no passphrase"),
+        (
+            {"GIT_SIGNING_KEY": encrypted, "GIT_SIGNING_PASSPHRASE": "another"},
+            "GIT_SIGNING_KEY cannot be decrypted: its passphrase is another one",
+        ),
+        ({"GIT_SIGNING_PASSPHRASE": "x"}, "GIT_SIGNING_PASSPHRASE is set, but no GIT_SIGNING_KEY"),
+        ({"GIT_SIGNING_KEY_FILE": str(tmp_path / "none")}, "GIT_SIGNING_KEY_FILE cannot be read"),
+    ]
+    for env, words in wrong:
+        with pytest.raises(ConfigurationError, match=f"^{words}"):
+            from_env(env)
+
+
+def test_the_library_of_keys_is_imported_with_the_first_one() -> None:
+    """Most workers have none."""
+    code = "import sys, github_worker.operations, github_worker.settings as s; s.from_env({})"
+    check = "; sys.exit('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code + check], check=False).returncode == 0

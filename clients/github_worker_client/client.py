@@ -18,6 +18,7 @@ from github_worker.contract import (
     BranchCreated,
     Cloned,
     CloneRepository,
+    CoAuthor,
     CommitAndPush,
     Committed,
     CreateBranch,
@@ -26,6 +27,7 @@ from github_worker.contract import (
     InitSession,
     MergeMethod,
     MergePullRequest,
+    NewTag,
     OnSecret,
     PullRequestFinished,
     PullRequestMerged,
@@ -180,6 +182,7 @@ class GitHubWorker:
         access_token: Token,
         repo_url: str | None = None,
         claude_credentials: Credential | None = None,
+        base_commit: str | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> BranchCreated:
@@ -190,6 +193,7 @@ class GitHubWorker:
           20,000 characters.
         - `base_branch`: the branch to start at.
         - `repo_url`: the repository that the session must hold; any by default.
+        - `base_commit`: the commit to start at, in full; the base branch's tip by default.
         """
         request = wire.build(
             CreateBranch,
@@ -199,6 +203,7 @@ class GitHubWorker:
             access_token=access_token,
             repo_url=repo_url,
             claude_credentials=claude_credentials,
+            base_commit=base_commit,
             request_id=request_id,
         )
         return await self._result(request, BranchCreated, on_event)
@@ -213,18 +218,33 @@ class GitHubWorker:
         author: Author | None = None,
         message: str | None = None,
         on_secret: OnSecret | None = None,
+        signing_key: Token | None = None,
+        signing_key_passphrase: Token | None = None,
+        paths: Sequence[str] | None = None,
+        sign_off: bool = False,
+        co_authors: Sequence[CoAuthor] = (),
+        tag: NewTag | None = None,
+        dry_run: bool = False,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> Committed:
-        """Commit everything that changed in the session's repository, and push it.
+        """Commit what changed in the session's repository, and push it.
 
         - `session_id`: a session that holds a repository.
         - `user_id`: the user who asks, for the commit's `Committed-by:`; none by default.
-        - `author`: the commit's author; the worker itself by default.
+        - `author`: the commit's author; the worker itself by default. Its `time_zone` is the date's.
         - `message`: the commit's message; by default it is made from the changes.
         - `on_secret`: what to do with credentials in what would be pushed: `refuse` ends the job with
           `secret_detected`, `leave-out` commits all other files and warns, `allow` pushes them and warns; the
           worker's `ON_SECRET` by default.
+        - `signing_key`, `signing_key_passphrase`: the OpenSSH private key that signs the commit, and the
+          passphrase of one that is encrypted; the worker's own by default, if it has one. With a key, the
+          `author` is the committer too.
+        - `paths`: the files and folders to commit, by their names; everything that changed by default.
+        - `sign_off`: whether the message says `Signed-off-by:` and the committer; no by default.
+        - `co_authors`: others who wrote it, each a `Co-authored-by:` of the message; none by default.
+        - `tag`: a tag for the branch's tip; none by default. The result's `tag` says what became of it.
+        - `dry_run`: whether only to say what would be committed, with its message and `files`; no by default.
 
         The result is `skipped`, with its `reason`, if there was nothing to commit and nothing to push.
         """
@@ -237,6 +257,13 @@ class GitHubWorker:
             author=author,
             message=message,
             on_secret=on_secret,
+            signing_key=signing_key,
+            signing_key_passphrase=signing_key_passphrase,
+            paths=paths,
+            sign_off=sign_off,
+            co_authors=co_authors,
+            tag=tag,
+            dry_run=dry_run,
             request_id=request_id,
         )
         return await self._result(request, Committed, on_event)
@@ -253,13 +280,14 @@ class GitHubWorker:
         claude_credentials: Credential | None = None,
         depth: int | None = None,
         all_branches: bool = False,
+        base_commit: str | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> SessionInitialised:
         """Clone a repository and start a branch in it, over one download and one upload of the session.
 
-        The arguments are those of `clone_repository` and the `user_request` of `create_branch`; the new
-        branch starts at the one that is cloned.
+        The arguments are those of `clone_repository`, and `user_request` and `base_commit` of
+        `create_branch`; the new branch starts at the one that is cloned.
         """
         request = wire.build(
             InitSession,
@@ -272,6 +300,7 @@ class GitHubWorker:
             claude_credentials=claude_credentials,
             depth=depth,
             all_branches=all_branches,
+            base_commit=base_commit,
             request_id=request_id,
         )
         return await self._result(request, SessionInitialised, on_event)

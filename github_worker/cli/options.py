@@ -11,11 +11,12 @@ from typing import Any
 from msgspec import NODEFAULT, Struct, inspect
 
 from github_worker.cli.command import escape
-from github_worker.contract import Request
+from github_worker.contract import Author, CoAuthor, NewTag, Request
 from github_worker.contract.body import flatten
 
 _SHORT = {"session_id": "--session"}  # beside the long name
-_AUTHOR = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<email>[^<>]*)>\s*")
+_PERSON = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<email>[^<>]*)>\s*(?P<timeZone>[+-][0-9:]+)?\s*")
+_PEOPLE = {Author: "'NAME <EMAIL> [+HH:MM]'", CoAuthor: "'NAME <EMAIL>'"}
 
 
 class Option(Struct, frozen=True):
@@ -78,9 +79,9 @@ def needs_token(kind: type[Request]) -> bool:
     return any(field.required and _is_secret(field) for field in _list_fields(kind))
 
 
-def takes_credentials(kind: type[Request]) -> bool:
-    """Tell whether a request may have a model's credentials."""
-    return any(field.name == "claude_credentials" for field in _list_fields(kind))
+def takes(kind: type[Request], name: str) -> bool:
+    """Tell whether a request may have a field of this name."""
+    return any(field.name == name for field in _list_fields(kind))
 
 
 def make_example(kind: type[Request]) -> str:
@@ -141,17 +142,31 @@ def _choose_action(option: Option) -> dict[str, Any]:
             return {"type": int, "metavar": word}
         case inspect.LiteralType(values=values):
             return {"choices": values}
+        case inspect.VarTupleType(item_type=inspect.StructType() as item):
+            return {"action": "append", **_choose_reader(item)}
         case inspect.VarTupleType():
             return {"action": "append", "metavar": word.removesuffix("S")}
         case inspect.StructType():
-            return {"type": _parse_author, "metavar": "'NAME <EMAIL>'"}
+            return _choose_reader(option.kind)
         case _:
             return {"metavar": word}
 
 
-def _parse_author(text: str) -> dict[str, str]:
-    """Read an author as git writes one."""
-    match = _AUTHOR.fullmatch(text)
+def _choose_reader(kind: inspect.StructType) -> dict[str, Any]:
+    if kind.cls is NewTag:
+        return {"type": _parse_tag, "metavar": "'NAME[: MESSAGE]'"}
+    return {"type": _parse_person, "metavar": _PEOPLE[kind.cls]}
+
+
+def _parse_person(text: str) -> dict[str, str]:
+    """Read a person as git writes one, and after it how far the clock is from UTC."""
+    match = _PERSON.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(f"must be 'Name <address>', not {text!r}")
-    return match.groupdict()
+    return {name: value for name, value in match.groupdict().items() if value is not None}
+
+
+def _parse_tag(text: str) -> dict[str, str]:
+    """Read a tag and its message, between which is what no name has."""
+    name, _, message = text.partition(":")
+    return {"name": name, "message": message.strip()} if message.strip() else {"name": name}

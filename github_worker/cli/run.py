@@ -13,6 +13,7 @@ tokens are never given as options, which others could see. They come from the en
   GITHUB_TOKEN          for the git server and the forge; or --gh
   ANTHROPIC_API_KEY     for the model that writes names and messages
   GITHUB_WORKER_TOKEN   of the worker at --url
+  SIGNING_KEY           an OpenSSH private key of yours, to sign commits; and SIGNING_KEY_PASSPHRASE
 or from the files that GITHUB_TOKEN_FILE and so on name."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from github_worker.cli.command import CommandFailed
-from github_worker.cli.options import needs_token, takes_credentials
+from github_worker.cli.options import needs_token, takes
 from github_worker.cli.text import clean
 from github_worker.contract import RepositoryUrl, Request
 from github_worker.redaction import Secret
@@ -32,9 +32,17 @@ def find_credentials(
         raise CommandFailed(
             f"{kind.operation} needs a token: set GITHUB_TOKEN, or GITHUB_TOKEN_FILE, or say --gh"
         )
-    key = read_secret(env, "ANTHROPIC_API_KEY") if takes_credentials(kind) else None
-    given = {"access_token": token, "claude_credentials": key}
+    key = read_secret(env, "ANTHROPIC_API_KEY") if takes(kind, "claude_credentials") else None
+    given = {"access_token": token, "claude_credentials": key, **_find_signing_key(kind, env)}
     return {name: secret for name, secret in given.items() if secret}
+
+
+def _find_signing_key(kind: type[Request], env: Mapping[str, str]) -> dict[str, Secret | None]:
+    """Return a key of the caller's own; the worker's is called otherwise, and goes to no other worker."""
+    names = {"signing_key": "SIGNING_KEY", "signing_key_passphrase": "SIGNING_KEY_PASSPHRASE"}
+    if not takes(kind, "signing_key"):
+        return {}
+    return {name: read_secret(env, variable) for name, variable in names.items()}
 
 
 def _ask_gh(fields: Mapping[str, Any]) -> Secret:

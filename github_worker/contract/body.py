@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct, inspect
 
-from github_worker.contract.fields import IN_WORDS, VISIBLE_ASCII, ModelCredentials
+from github_worker.contract.fields import IN_WORDS, VISIBLE_ASCII, ModelCredentials, Passphrase, PrivateKey
 from github_worker.contract.requests import Request
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
@@ -187,9 +187,18 @@ def _decode_secret(kind: type, value: Any) -> Any:
         value = msgspec.json.encode(value).decode()
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a string that is not empty")
-    if kind is ModelCredentials:
-        if not (value.isprintable() or value.lstrip().startswith("{")):
-            raise ValueError("must have no control characters")
-    elif not re.search(VISIBLE_ASCII, value):
-        raise ValueError("must be visible ASCII characters, as a header takes no others")
+    is_fine, words = _check_secret(kind, value)
+    if not is_fine:
+        raise ValueError(words)
     return kind(value)
+
+
+def _check_secret(kind: type, text: str) -> tuple[bool, str]:
+    """Tell whether a text may be a secret of a kind, and what such a one must be."""
+    if kind is PrivateKey:
+        return text.isascii(), "must be ASCII characters, as a private key has no others"
+    if kind in {ModelCredentials, Passphrase}:
+        is_json = kind is ModelCredentials and text.lstrip().startswith("{")
+        return text.isprintable() or is_json, "must have no control characters"
+    is_visible = re.search(VISIBLE_ASCII, text) is not None
+    return is_visible, "must be visible ASCII characters, as a header takes no others"

@@ -37,6 +37,7 @@ Stage = Literal[
     "rebasing",
     "pushed",
     "push_failed",
+    "tagging",
     "uploading",
     # Pull requests
     "creating_pr",

@@ -32,6 +32,11 @@ _LABEL = r"^[^\x00-\x1f\x7f]{1,50}$(?!\n)"  # what GitHub keeps of one
 _SHA = r"^[0-9a-f]{40}(?:[0-9a-f]{24})?$(?!\n)"
 _REPOSITORY_NAME = rf"^(?!\.{{1,2}}$)(?!{_DOT_GIT})[A-Za-z0-9._-]{{1,100}}$(?!\n)"
 _REQUEST_ID = r"^[\x21-\x7e]{1,128}$(?!\n)"
+# The same, told in words of its own
+_TAG = rf"{_BRANCH}(?!\n)"
+# A file or folder of the worktree by its name, with no pattern in it; what is beyond a link has none.
+_FILE = r"^(?!.*(?:^|/)\.{0,2}(?:/|$))[^\x00-\x1f\x7f]{1,4096}$(?!\n)"
+_TIME_ZONE = r"^[+-](?:0[0-9]|1[0-4]):[0-5][0-9]$(?!\n)"
 VISIBLE_ASCII = r"^[\x21-\x7e]+$(?!\n)"
 _MAX_TITLE = 256
 _SEEN_OF_TITLE = 4096  # characters
@@ -49,6 +54,10 @@ IN_WORDS = {
     _REPOSITORY_NAME: "must be 1 to 100 letters, digits, dots, hyphens and underscores, and not `.`, `..` or "
     "`.git`",
     _BRANCH: "must be a branch name that git takes, without `refs/heads/`, such as feature/dark-mode",
+    _TAG: "must be a name that git takes for a tag, without `refs/tags/`, such as v1.2.0",
+    _FILE: "must be the path of a file or folder in the repository, such as src/app.py, without `.`, `..`, "
+    "empty segments and slashes at its ends",
+    _TIME_ZONE: "must be how far it is from UTC, from -14:59 to +14:59, such as +02:00",
     _HEAD: "must be a branch name that git takes, such as feature/dark-mode, or a fork's as owner:branch",
     _LOGIN: "must be the name of an account, without @",
     _TEAM: "must be the name of a team, as frontend or acme/frontend",
@@ -120,6 +129,9 @@ Token = Annotated[Secret, describe("The token for the git server and the forge."
 Branch = Annotated[str, Meta(pattern=_BRANCH)]
 Head = Annotated[str, Meta(pattern=_HEAD)]
 Sha = Annotated[str, Meta(pattern=_SHA)]
+Tag = Annotated[str, Meta(pattern=_TAG)]
+File = Annotated[str, Meta(pattern=_FILE)]
+TimeZone = Annotated[str, Meta(pattern=_TIME_ZONE)]
 Label = Annotated[str, Meta(pattern=_LABEL)]
 Login = Annotated[str, Meta(pattern=_LOGIN)]
 Team = Annotated[str, Meta(pattern=_TEAM)]
@@ -144,6 +156,18 @@ def is_line(text: str) -> bool:
 def is_branch_name(name: str) -> bool:
     """Tell whether git takes `name` for a branch, and this service too."""
     return re.search(_BRANCH, name) is not None
+
+
+class PrivateKey(Secret):
+    """A private key as a file holds it, of many lines."""
+
+    __slots__ = ()
+
+
+class Passphrase(Secret):
+    """The words that a private key is encrypted with."""
+
+    __slots__ = ()
 
 
 class ModelKey(Struct, frozen=True):

@@ -13,18 +13,23 @@ from github_worker.contract.fields import (
     ClaudeCredentials,
     Depth,
     Directory,
+    File,
     Head,
     Label,
     Line,
     Login,
     Owner,
+    Passphrase,
+    PrivateKey,
     RepositoryName,
     RepositoryUrl,
     RequestId,
     SessionId,
     Sha,
+    Tag,
     Team,
     Text,
+    TimeZone,
     Title,
     Token,
     UserId,
@@ -65,6 +70,7 @@ _Body = Annotated[
 ]
 
 _MOST = 100  # of what is listed
+_MOST_PATHS = 1000
 _Labels = Annotated[
     tuple[Label, ...],
     Meta(max_length=_MOST),
@@ -119,11 +125,49 @@ _WaitTimeout = Annotated[
 ]
 
 
-class Author(Struct, frozen=True, forbid_unknown_fields=True):
+_BaseCommit = Annotated[
+    Sha | None,
+    describe(
+        "The commit to start the branch at, in full: one that the session has or the remote gives out; the "
+        "base branch's tip unless given.",
+        "5716ca5987cbf97d6bb54920bea6adde242d87e6",
+    ),
+]
+
+
+class Author(Struct, rename="camel", frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The author of a commit."""
 
     name: Annotated[Line, describe("The author's name.", "Ada")]
     email: Annotated[Line, describe("The author's address.", "ada@example.com")]
+    time_zone: Annotated[
+        TimeZone | None,
+        describe(
+            "How far the author's clock is from UTC, for the commit's date; UTC unless given.", "+02:00"
+        ),
+    ] = None
+
+    @property
+    def offset(self) -> int:
+        """The minutes that the author's clock is ahead of UTC."""
+        if self.time_zone is None:
+            return 0
+        minutes = int(self.time_zone[1:3]) * 60 + int(self.time_zone[4:])
+        return -minutes if self.time_zone.startswith("-") else minutes
+
+
+class CoAuthor(Struct, frozen=True, forbid_unknown_fields=True):
+    """Another author of a commit."""
+
+    name: Annotated[Line, describe("The co-author's name.", "Grace")]
+    email: Annotated[Line, describe("The co-author's address.", "grace@example.com")]
+
+
+class NewTag(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A tag to make; an annotated one if it has a message."""
+
+    name: Annotated[Tag, describe("The tag's name.", "v1.2.0")]
+    message: Annotated[Text | None, describe("What an annotated tag says.", "Version 1.2.0")] = None
 
 
 class Request(
@@ -164,6 +208,7 @@ class CreateBranch(Request, frozen=True, kw_only=True):
     repo_url: AnyRepositoryUrl | None = None
     claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
+    base_commit: _BaseCommit = None
 
     def __post_init__(self) -> None:
         if self.repo_url is not None:
@@ -197,6 +242,55 @@ class CommitAndPush(Request, frozen=True, kw_only=True):
             "leave-out",
         ),
     ] = None
+    signing_key: Annotated[
+        PrivateKey | None,
+        describe(
+            "The OpenSSH private key that signs the commit, with which the author is its committer too; the "
+            "worker's own unless given, if it has one.",
+            "-----BEGIN OPENSSH PRIVATE KEY-----\n…\n-----END OPENSSH PRIVATE KEY-----\n",
+        ),
+    ] = None
+    signing_key_passphrase: Annotated[
+        Passphrase | None, describe("What `signingKey` is encrypted with, if it is.", "correct horse battery")
+    ] = None
+    paths: (
+        Annotated[
+            tuple[File, ...],
+            Meta(min_length=1, max_length=_MOST_PATHS),
+            describe(
+                "The files and folders to commit, by their names; everything that changed unless given. What "
+                "else changed stays in the session, uncommitted.",
+                ["src/app.py"],
+            ),
+        ]
+        | None
+    ) = None
+    sign_off: Annotated[
+        bool, describe("Whether the message says `Signed-off-by:` and the committer, as git writes it.", True)
+    ] = False
+    co_authors: Annotated[
+        tuple[CoAuthor, ...],
+        Meta(max_length=_MOST),
+        describe(
+            "Others who wrote it, each a `Co-authored-by:` of the message.",
+            [CoAuthor("Grace", "grace@example.com")],
+        ),
+    ] = ()
+    tag: Annotated[
+        NewTag | None,
+        describe(
+            "A tag to make of the branch's tip and to push after it; the job ends in `tag_exists` before "
+            "anything is pushed if there is another one of the name.",
+            NewTag("v1.2.0", "Version 1.2.0"),
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        describe(
+            "Whether only to say what would be committed: nothing is pushed, and the session is not saved.",
+            True,
+        ),
+    ] = False
 
 
 class InitSession(Request, frozen=True, kw_only=True):
@@ -213,6 +307,7 @@ class InitSession(Request, frozen=True, kw_only=True):
     access_token: Token = msgspec.field(name="githubAccessToken")
     depth: Depth | None = None
     all_branches: _AllBranches = False
+    base_commit: _BaseCommit = None
 
     def __post_init__(self) -> None:
         _check_url(self.repo_url)

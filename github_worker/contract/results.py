@@ -82,6 +82,34 @@ class BranchCreated(Result, frozen=True, kw_only=True):
     push_error: _PushFailure = None
 
 
+class Change(Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
+    """One file of a commit; `oldPath` is where it was renamed or copied from, the rest counts lines."""
+
+    status: Annotated[
+        ChangeStatus,
+        describe("What became of it: added, modified, deleted, renamed, copied, another type.", "M"),
+    ]
+    path: Annotated[str, describe("The file's path.", "src/login.ts")]
+    old_path: Annotated[str | None, describe("Where it was.", "src/form.ts")] = None
+    insertions: Annotated[int, describe("How many lines are new.", 40)] = 0
+    deletions: Annotated[int, describe("How many lines are gone.", 2)] = 0
+    binary: Annotated[bool, describe("Whether it is no text, whose lines would count.", False)] = False
+
+    @property
+    def lines(self) -> int:
+        """The number of lines that were added or removed."""
+        return self.insertions + self.deletions
+
+
+class Tagged(Result, frozen=True, kw_only=True):
+    """The tag that was asked for."""
+
+    name: Annotated[str, describe("The tag's name.", "v1.2.0")]
+    target: Annotated[str, describe("The commit that it is on.", _SHA)]
+    pushed: Annotated[bool, describe("Whether the tag is on the remote.", True)]
+    push_error: _PushFailure = None
+
+
 class Committed(Result, frozen=True, kw_only=True):
     """The branch's tip after the job, and what the new commit changed."""
 
@@ -99,22 +127,20 @@ class Committed(Result, frozen=True, kw_only=True):
     reason: Annotated[
         str | None, describe("Why it was skipped.", "There was nothing to commit, and everything is pushed")
     ] = None
-
-
-class Change(Struct, frozen=True, kw_only=True):
-    """One file of a commit; `old_path` is where it was renamed or copied from, the rest counts lines."""
-
-    status: ChangeStatus
-    path: str
-    old_path: str | None = None
-    insertions: int = 0
-    deletions: int = 0
-    binary: bool = False
-
-    @property
-    def lines(self) -> int:
-        """The number of lines that were added or removed."""
-        return self.insertions + self.deletions
+    tag: Annotated[
+        Tagged | None,
+        describe(
+            "The tag that was asked for, if it was made.", Tagged(name="v1.2.0", target=_SHA, pushed=True)
+        ),
+    ] = None
+    dry_run: Annotated[bool, describe("Whether this is what would be, and nothing was done.", False)] = False
+    files: Annotated[
+        tuple[Change, ...],
+        describe(
+            "Of a `dryRun` that has something to commit, the files, of which the first 1,000 are there.",
+            [Change(status="M", path="src/login.ts", insertions=40, deletions=2)],
+        ),
+    ] = ()
 
 
 class SessionInitialised(Cloned, frozen=True, kw_only=True):

@@ -6,16 +6,18 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 
 import pygit2
 from msgspec import Struct
-from pygit2.enums import DeltaStatus, DiffOption, FileMode, SortMode
+from pygit2.enums import DeltaStatus, DiffOption, FileMode, RepositoryState, SortMode
 
 from github_worker.contract import Change, ChangeStatus
-from github_worker.errors import FileTooLarge, SessionCorrupt
-from github_worker.git import native, worktree
+from github_worker.errors import FileTooLarge, PathNotFound, SessionCorrupt, UnsupportedRepository
+from github_worker.git import index_file, native, worktree
+from github_worker.git.pathspec import Pathspec
 from github_worker.git.repository import Person, Repository
-from github_worker.git.worktree import MAX_FILE_BYTES, Worktree
+from github_worker.git.worktree import MAX_FILE_BYTES, Worktree, select_all
 
 _PATCH_CHARACTERS = 64 * 1024  # the most that is kept of one file's patch, for whoever describes the commit
 # A commit ends these, beside the files that libgit2 knows of (`remove_merge_branch_state` in git's branch.c).
@@ -29,6 +31,7 @@ _STATUS: dict[DeltaStatus, ChangeStatus] = {
     DeltaStatus.TYPECHANGE: "T",
 }
 _INVALID_NAME = "git takes no such name"
+_SHOWN = 10
 _TRACKED = "refs/remotes/origin/"
 File = tuple[str, str | None]
 
@@ -71,31 +74,42 @@ class Revision(Struct, frozen=True):
 
 
 class Draft(Struct, frozen=True):
-    """The commit that is about to be made."""
+    """The commit that is about to be made; `tag` is all that a tag on it says."""
 
     tree: str
     author: Person
     message: str
+    tag: str = ""
 
 
-def stage(repository: Repository, nested: Iterable[str], misnamed: Iterable[str] = ()) -> Staged:
+def stage(
+    repository: Repository,
+    nested: Iterable[str],
+    misnamed: Iterable[str] = (),
+    paths: Pathspec | None = None,
+) -> Staged:
     """Stage every change but those in `nested` repositories (folders, relative to the worktree).
 
-    `misnamed` are folders and files of names that git does not take, which are kept elsewhere. Raises
-    FileTooLarge and UnsupportedRepository, before the index is touched.
+    `misnamed` are folders and files of names that git does not take, which are kept elsewhere. With `paths`,
+    only what they select is staged. Raises FileTooLarge and UnsupportedRepository, the index untouched.
     """
-    found = Worktree(repository, nested, partial(native.write_blob, repository.libgit2))
+    selects = paths.selects if paths else select_all
+    found = Worktree(repository, nested, partial(native.write_blob, repository.libgit2), selects)
     changes = list(found.changes())
     left_out = [*found.left_out, *_apply_all(repository.libgit2.index, changes)]
-    left_out += [(os.fsencode(name), _INVALID_NAME) for name in misnamed if not found.ignores(name)]
+    left_out += [
+        (name, _INVALID_NAME)
+        for name in filter(selects, map(os.fsencode, misnamed))
+        if not found.ignores(os.fsdecode(name))
+    ]
     left_out += found.nested_changes()
     return Staged(tuple((os.fsdecode(path), why) for path, why in left_out))
 
 
-def summarise(repository: Repository) -> Summary:
-    """Compare the index with HEAD."""
+def summarise(repository: Repository, paths: Pathspec | None = None) -> Summary:
+    """Compare the index with HEAD, only the files that `paths` select if they are given."""
     libgit2 = repository.libgit2
-    tree = libgit2.index.write_tree()
+    tree = _write_tree(repository, paths) if paths else libgit2.index.write_tree()
     head = repository.tree(repository.head)
     diff = libgit2[tree].peel(pygit2.Tree).diff_to_tree(head, swap=True, flags=DiffOption.INCLUDE_TYPECHANGE)
     diff.find_similar()
@@ -113,6 +127,46 @@ def summarise(repository: Repository) -> Summary:
     return Summary(str(tree), tuple(moves.join(changes)), tuple(patches))
 
 
+def check_paths(repository: Repository, paths: Pathspec) -> None:
+    """Raise PathNotFound unless each of the paths selects a file of the index or of HEAD, and what git says.
+
+    During a merge or a pick, git commits no part of it: UnsupportedRepository.
+    """
+    if repository.libgit2.state() in {RepositoryState.MERGE, RepositoryState.CHERRYPICK}:
+        raise UnsupportedRepository(
+            "A merge or a cherry-pick is in progress, of which git commits no part: leave `paths` out"
+        )
+    head = pygit2.Index()
+    head.read_tree(repository.tree(repository.head))
+    known = (os.fsencode(entry.path) for entry in chain(repository.libgit2.index, head))
+    if missing := paths.list_missing(known):
+        more = " …" if len(missing) > _SHOWN else ""
+        raise PathNotFound(
+            f"`paths` names what is no file that git has, or would add: {', '.join(missing[:_SHOWN])}{more}"
+        )
+
+
+def _write_tree(repository: Repository, paths: Pathspec) -> pygit2.Oid:
+    """Write the tree that HEAD's is with the files of the index in place of those that the paths select.
+
+    Those that are to stay out of the worktree are HEAD's, whatever is staged of them.
+    """
+    data, _ = index_file.read(repository.folder)
+    skipped = {entry.path for entry in index_file.entries(data) if entry.skips_worktree}
+
+    def is_taken(entry: pygit2.IndexEntry) -> bool:
+        path = os.fsencode(entry.path)
+        return paths.selects(path) and path not in skipped
+
+    index = pygit2.Index()
+    index.read_tree(repository.tree(repository.head))
+    for path in [entry.path for entry in index if is_taken(entry)]:
+        index.remove(path)
+    for entry in filter(is_taken, repository.libgit2.index):
+        index.add(entry)
+    return index.write_tree(repository.libgit2)
+
+
 def unstage(repository: Repository, paths: Iterable[str]) -> None:
     """Let the index have the files that HEAD has at the paths; the worktree stays as it is."""
     index, tree = repository.libgit2.index, repository.tree(repository.head)
@@ -128,13 +182,17 @@ def create(repository: Repository, tree: str, message: str, author: Person) -> s
     libgit2 = repository.libgit2
     parents = [] if libgit2.head_is_unborn else [libgit2.head.target]
     parents += libgit2.listall_mergeheads()
-    oid = libgit2.create_commit(
-        "HEAD", author.signature(), repository.committer.signature(), message, tree, parents
+    content = libgit2.create_commit_string(
+        author.signature(), repository.committer.signature(), message, tree, parents
     )
+    oid = repository.write_commit(str(content))  # which it is, whatever its type says
+    kind = {0: " (initial)", 1: ""}.get(len(parents), " (merge)")
+    subject = message.strip().partition("\n")[0]
+    repository.set_branch(repository.branch, oid, f"commit{kind}: {subject}")
     libgit2.state_cleanup()
     for name in _MERGE_FILES:
         (repository.folder / ".git" / name).unlink(missing_ok=True)
-    return str(oid)
+    return oid
 
 
 def list_unpushed(repository: Repository, draft: Draft | None = None) -> Iterator[Revision]:

@@ -61,6 +61,7 @@ _UNSUPPORTED = {
     "invalid content-type": _NOT_SMART,
     "no content-type header": _NOT_SMART,
     "error parsing REF pkt-line": "it speaks version 2 of git's protocol alone, which is not supported",
+    "cannot fetch a specific object": "it gives out nothing but what its branches are at",
     # libgit2 takes an answer with neither Content-Length nor chunks for an empty one.
     "could not read refs": "it does not say how long its answers are (HTTP/1.0), which is not supported",
 }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pygit2
-from pygit2.enums import DiffOption, FileMode, MergeFlag, ObjectType, SortMode
+from pygit2.enums import DiffOption, FileMode, MergeFlag, SortMode
 
 from github_worker.errors import PushConflict
 from github_worker.git import lines
@@ -23,6 +23,7 @@ _DRIVER = b"merge"  # the attribute that says how a file is merged
 _SHOWN = 10
 _SPACES = b" \t\r\n"
 _NO_COMMIT = "0" * 40
+_SIGNED = b"\ngpgsig "
 _Patch = tuple[object, ...]
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _BLANK_LINES = re.compile(rb"\A(?:[ \t\n\v\f\r]*\n)*")
@@ -40,6 +41,16 @@ def replay(repository: Repository, branch: str, onto: str) -> str:
     check_out(repository, tip)
     repository.set_branch(branch, tip, "rebase: finished")
     return tip
+
+
+def list_lost_signatures(repository: Repository, before: str, tip: str) -> list[str]:
+    """Return the commits of `before` that `tip` has no more, of those that another key had signed."""
+    signer = repository.committer.signer
+    walker = repository.libgit2.walk(before)
+    walker.hide(tip)
+    headers = ((str(commit.id), commit.read_raw().partition(b"\n\n")[0]) for commit in walker)
+    signatures = [(oid, signature) for oid, header in headers if (signature := header.partition(_SIGNED)[2])]
+    return [oid for oid, signature in signatures if signer is None or not signer.has_signed(signature)]
 
 
 class _Merge:
@@ -150,10 +161,8 @@ def _pick(repository: Repository, commit: pygit2.Commit, onto: str) -> str:
         tree = _Merge(repository, base, head, commit.tree).tree()
         if tree == head.id:
             return onto
-    who = repository.committer.signature()
-    committer = b"%s <%s> %d +0000" % (who.raw_name, who.raw_email, who.time)
-    made = _copy_commit(commit.read_raw(), str(tree), onto, committer)
-    return str(repository.libgit2.write(ObjectType.COMMIT, made))
+    made = _copy_commit(commit.read_raw(), str(tree), onto, repository.committer.stamp())
+    return repository.write_commit(made.decode())
 
 
 def _to_change(edits: dict[str, Edit], tree: pygit2.Tree) -> Change:

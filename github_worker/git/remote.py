@@ -26,7 +26,8 @@ from github_worker.git.native import RemoteFaltered, Transfer, is_denial, transl
 from github_worker.redaction import Secret, Tail, scrub
 from github_worker.retry import retry
 
-_HEADS, _TRACKED = "refs/heads/", "refs/remotes/origin/"
+_HEADS, _TRACKED, _TAGS = "refs/heads/", "refs/remotes/origin/", "refs/tags/"
+_PEELED = "^{}"  # after the name of an annotated tag, with the commit that it is on
 _MOVED = (
     *("non-fastforward", "non-fast-forward", "fetch first", "not present locally"),
     # What a server says whose branch moves between its first answer and the pack.
@@ -43,10 +44,11 @@ class RemoteMoved(GitHubWorkerError):
 
 
 class RemoteHeads(Struct, frozen=True):
-    """A remote's branches by name, each with its commit's id, and the one that HEAD names."""
+    """A remote's branches and tags by name, each with its commit's id, and the branch that HEAD names."""
 
     branches: Mapping[str, str]
     default: str | None
+    tags: Mapping[str, str] = {}
 
 
 class Remote:
@@ -68,18 +70,20 @@ class Remote:
         """Ask for the branches; the connection stays open for a fetch."""
         heads = retry(self._list_heads, RemoteFaltered)
         named = {head.name: head for head in heads if head.name}
-        branches = {
-            name.removeprefix(_HEADS): str(head.oid)
-            for name, head in named.items()
-            if name.startswith(_HEADS)
-        }
-        return RemoteHeads(branches, _default(named["HEAD"], branches) if "HEAD" in named else None)
+        branches, tags = _list_below(named, _HEADS), _list_below(named, _TAGS)
+        peeled = {name.removesuffix(_PEELED): tags.pop(name) for name in list(tags) if name.endswith(_PEELED)}
+        default = _default(named["HEAD"], branches) if "HEAD" in named else None
+        return RemoteHeads(branches, default, tags | peeled)
 
     def fetch(self, branch: str | None = None, *, depth: int = 0) -> None:
         """Fetch one branch, or all of them and all tags, to where git has them; `depth` 0 is git's own."""
         name = branch or "*"
         refspec = f"+{_HEADS}{name}:{_TRACKED}{name}"
         retry(lambda: self._fetch(refspec, depth, all_tags=branch is None), RemoteFaltered)
+
+    def fetch_commit(self, oid: str) -> None:
+        """Fetch a commit by its id, which no ref here leads to then; not every server gives it out."""
+        retry(lambda: self._fetch(oid, 0, all_tags=False), RemoteFaltered)
 
     def _list_heads(self) -> list[pygit2.remotes.RemoteHead]:
         with self._connection() as remote:
@@ -115,24 +119,32 @@ class Remote:
         Raises RemoteMoved, PushRejected or PermissionDenied with the remote's own words, or what
         `translate_errors` tells of the network.
         """
+        self._push_until_there(branch, _HEADS, new=new)
+
+    def push_tag(self, tag: str) -> None:
+        """Push a tag that must not exist there; raises as `push` does."""
+        self._push_until_there(tag, _TAGS, new=True)
+
+    def _push_until_there(self, name: str, namespace: str, *, new: bool) -> None:
         try:
-            retry(lambda: self._push_once(branch, new), RemoteFaltered)
+            retry(lambda: self._push_once(name, namespace, new), RemoteFaltered)
         except RemoteUnavailable:
-            if not self._has(branch):
+            if not self._has(name, namespace):
                 raise
 
-    def _has(self, branch: str) -> bool:
-        """Tell whether the remote's branch is where ours is: its answer may be lost, and not the push."""
+    def _has(self, name: str, namespace: str) -> bool:
+        """Tell whether the remote's ref is where ours is: its answer may be lost, and not the push."""
         try:
-            there = self.heads().branches.get(branch)
+            heads = self.heads()
         except JobError:
             return False
-        return there == str(self._repository.references[f"{_HEADS}{branch}"].target)
+        there = (heads.branches if namespace == _HEADS else heads.tags).get(name)
+        return there == str(self._repository.references[f"{namespace}{name}"].peel(pygit2.Commit).id)
 
-    def _push_once(self, branch: str, new: bool) -> None:
+    def _push_once(self, branch: str, namespace: str, new: bool) -> None:
         callbacks = self._callbacks(new=new)
         try:
-            self._push(f"{_HEADS}{branch}:{_HEADS}{branch}", callbacks)
+            self._push(f"{namespace}{branch}:{namespace}{branch}", callbacks)
         except GitHubWorkerError as error:
             if any(word in str(error) for word in _MOVED):
                 raise RemoteMoved(f"{branch} has moved on") from error
@@ -152,6 +164,14 @@ class Remote:
 
 def _encode(username: str, token: Secret) -> str:
     return base64.b64encode(f"{username}:{token.reveal()}".encode()).decode()
+
+
+def _list_below(named: Mapping[str, pygit2.remotes.RemoteHead], namespace: str) -> dict[str, str]:
+    return {
+        name.removeprefix(namespace): str(head.oid)
+        for name, head in named.items()
+        if name.startswith(namespace)
+    }
 
 
 def _default(head: pygit2.remotes.RemoteHead, branches: Mapping[str, str]) -> str | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from itertools import islice
 from pathlib import Path
 
 import pygit2
 from msgspec import Struct
-from pygit2.enums import RepositoryOpenFlag, RepositoryState, SortMode
+from pygit2.enums import ObjectType, RepositoryOpenFlag, RepositoryState, SortMode
 
 from github_worker.archive.contents import FolderFiles
 from github_worker.contract import RepositoryUrl
@@ -23,6 +24,7 @@ from github_worker.git import index_file
 from github_worker.git.config import RepositoryConfig, Rules, read_rules
 from github_worker.git.remote import Remote
 from github_worker.redaction import USERNAME, Secret, scrub
+from github_worker.signing import Signer
 
 _UNFINISHED = {
     RepositoryState.NONE,
@@ -30,17 +32,30 @@ _UNFINISHED = {
     RepositoryState.CHERRYPICK,
     RepositoryState.REVERT,
 }
+_ID_LENGTH = 40
 
 
 class Person(Struct, frozen=True):
-    """The name and address that a commit is by."""
+    """The name and address that a commit is by; `offset` is minutes east of UTC.
+
+    A committer that has a `signer` signs all commits and annotated tags that are made.
+    """
 
     name: str
     email: str
+    offset: int = 0
+    signer: Signer | None = None
 
     def signature(self) -> pygit2.Signature:
-        """Sign now, in UTC."""
-        return pygit2.Signature(self.name, self.email)
+        """Sign now."""
+        return pygit2.Signature(self.name, self.email, int(time.time()), self.offset)
+
+    def stamp(self) -> bytes:
+        """Return what a commit's or a tag's header says of who made it, now."""
+        who = self.signature()
+        sign, (hours, minutes) = "-" if self.offset < 0 else "+", divmod(abs(self.offset), 60)
+        zone = f"{sign}{hours:02}{minutes:02}".encode()
+        return b"%s <%s> %d %s" % (who.raw_name, who.raw_email, who.time, zone)
 
 
 class Repository:
@@ -172,6 +187,10 @@ class Repository:
             return self.commit(oid).tree
         return self.libgit2[self.libgit2.TreeBuilder().write()].peel(pygit2.Tree)
 
+    def has_commit(self, oid: str) -> bool:
+        """Tell whether there is such a commit, whatever leads to it."""
+        return len(oid) == _ID_LENGTH and isinstance(self.libgit2.get(oid), pygit2.Commit)
+
     def message(self, oid: str) -> str:
         """Return a commit's message, for people."""
         return scrub(text_of(self.commit(oid)))
@@ -192,6 +211,14 @@ class Repository:
         return self.libgit2.merge_base(one, other) is not None
 
     # What moves it
+
+    def write_commit(self, content: str) -> str:
+        """Write a commit, with the committer's signature if there is one, and return its id."""
+        signer = self.committer.signer
+        if signer is None:
+            return str(self.libgit2.write(ObjectType.COMMIT, content.encode()))
+        signature = signer.sign(content.encode())
+        return str(self.libgit2.create_commit_with_signature(content, signature))
 
     def renew_index(self) -> None:
         """Let the index know the files as they were unpacked; whoever compares the two calls it first."""

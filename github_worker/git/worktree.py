@@ -41,6 +41,11 @@ class Change(Struct, frozen=True):
     status: os.stat_result | None = None
 
 
+def select_all(path: bytes) -> bool:
+    """Tell, of any file, that it is one of those to look for."""
+    return True
+
+
 def is_clean(repository: Repository) -> bool:
     """Tell whether nothing is staged, changed or untracked."""
     head = repository.head
@@ -61,17 +66,23 @@ def refresh(repository: Repository) -> None:
 class Worktree:
     """One look at a worktree; what must be left out is known once all changes were yielded.
 
-    `make_blob` returns the id of a blob, and may store it.
+    `make_blob` returns the id of a blob, and may store it. Of changes, only those of the files that
+    `selects` are looked for.
     """
 
     def __init__(
-        self, repository: Repository, nested: Iterable[str], make_blob: Callable[[bytes], bytes] = blob_id
+        self,
+        repository: Repository,
+        nested: Iterable[str],
+        make_blob: Callable[[bytes], bytes] = blob_id,
+        selects: Callable[[bytes], bool] = select_all,
     ) -> None:
         self.left_out: list[tuple[bytes, str]] = []
         self._repository = repository
         self._root = os.fsencode(repository.folder) + b"/"
         self._files = repository.files
         self._make_blob = make_blob
+        self._selects = selects
         self._nested = {os.fsencode(folder) for folder in nested}
         self._rules = repository.rules
         self._folders: dict[bytes, bool] = {b"": True}
@@ -89,12 +100,13 @@ class Worktree:
     def _load(self) -> None:
         """Sort the index's entries: what is unchanged for sure, and what has to be looked at."""
         data, written = index_file.read(self._repository.folder)
-        last = b""
+        last, selects_all = b"", self._selects is select_all  # a call for each of a million would tell
         for entry in index_file.entries(data):
             self._tracked.add(entry.path)
             if entry.path.endswith(b".gitattributes") and _is_before(last, entry.path):
                 self._early_rules.add(entry.path)
-            last = entry.path
+            if selects_all or self._selects(entry.path):
+                last = entry.path
             if entry.is_conflict:
                 self._conflicts.add(entry.path)
                 continue
@@ -107,7 +119,8 @@ class Worktree:
 
     def _is_unchanged(self, entry: Entry, written: int) -> bool:
         """Tell whether the index alone says that git would leave a path as it is."""
-        if entry.is_assumed_valid or self._is_in_nested(entry.path) or self._is_spooled_unchanged(entry):
+        is_assumed = entry.is_assumed_valid and self._selects is select_all  # git looks at what is named
+        if is_assumed or self._is_in_nested(entry.path) or self._is_spooled_unchanged(entry):
             return True
         status = self._status(entry.path)
         if entry.skips_worktree and status is None:
@@ -128,7 +141,7 @@ class Worktree:
     def changes(self) -> Iterator[Change]:
         """Yield every change that `git add -A` would stage."""
         yield from self.tracked_changes()
-        for path in self._conflicts:
+        for path in filter(self._selects, self._conflicts):
             yield self._change(path, None) or Change(path)
         for path in self._find_untracked(b""):
             if change := self._change(path, None):
@@ -137,7 +150,7 @@ class Worktree:
     def tracked_changes(self) -> Iterator[Change]:
         """Yield the changes of what the index has."""
         for entry in self._suspects:
-            if (change := self._change(entry.path, entry)) is None:
+            if not self._selects(entry.path) or (change := self._change(entry.path, entry)) is None:
                 continue
             if entry.skips_worktree and change.oid is None and not self._is_replaced(entry.path):
                 continue
@@ -165,7 +178,7 @@ class Worktree:
 
     def nested_changes(self) -> Iterator[tuple[bytes, str]]:
         """Yield the nested repositories that are not ignored, and why they are left out."""
-        for folder in sorted(self._nested):
+        for folder in filter(self._selects, sorted(self._nested)):
             if folder in self._submodules:
                 yield folder, "it is a submodule"
             elif not self._ignore_rules.ignores_below(folder, is_folder=True):
@@ -284,9 +297,13 @@ class Worktree:
         if status is not None and stat.S_ISREG(status.st_mode):
             return read_file(self._root + path)
         entry = None if self._is_folder(path) else self._rule_entries.get(path)  # git reads a folder as empty
-        if entry is None or not (entry.skips_worktree or path in self._early_rules):
+        if entry is None or not (entry.skips_worktree or self._is_read_early(path)):
             return None
         return self._read_indexed(entry)
+
+    def _is_read_early(self, path: bytes) -> bool:
+        """Tell whether attributes that were deleted count: they are dropped later, or not by this commit."""
+        return path in self._early_rules or (path.endswith(b".gitattributes") and not self._selects(path))
 
     # What is on the disk
 
@@ -299,7 +316,7 @@ class Worktree:
             if is_folder:
                 if not self._ignore_rules.ignores(path, is_folder=True):
                     yield from self._find_untracked(path)
-            elif self._is_new(path):
+            elif self._selects(path) and self._is_new(path):
                 if self._rules.sparse.includes(path):
                     yield path
                 else:

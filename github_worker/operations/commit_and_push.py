@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from github_worker.contract import CommitAndPush, Committed
+from github_worker.contract import CommitAndPush, Committed, NewTag, Tagged
 from github_worker.git import commits
+from github_worker.git.pathspec import Pathspec
 from github_worker.git.repository import Person, Repository
 from github_worker.naming import CommitContext
 from github_worker.progress import Report
@@ -24,24 +25,36 @@ from github_worker.workspace.secrets import leave_out, refuse, request_secrets, 
 _SHORT = 7  # characters of a commit's id, as people read it
 _NOTHING = "There was nothing to commit, and everything is pushed"
 _NOTHING_ELSE = "All that has changed was left out, as credentials are in it, and everything else is pushed"
+_LISTED = 1000  # files of a dry run
 _RECENT = 10  # subjects that show the model the repository's convention
 
 
 async def commit_and_push(request: CommitAndPush, services: Services, report: Report) -> Committed:
-    """Commit everything that changed in the session's repository, and push it."""
+    """Commit what changed in the session's repository, and push it."""
     async with services.sessions.transaction(request, report, Committed) as transaction:
         location = require_repository(transaction.session)
         report("analyzing", "Looking for changes")
-        workspace = await asyncio.to_thread(open_workspace, location, services, request.access_token)
+        committer = await _choose_committer(request, services)
+        workspace = await asyncio.to_thread(
+            open_workspace, location, services, request.access_token, committer
+        )
         repository, branch = workspace.repository, workspace.repository.branch
-        staged = summary = await asyncio.to_thread(_stage, workspace, report)
-        if _is_due(repository, branch, staged):
+        staged = summary = await asyncio.to_thread(_stage, request, workspace, report)
+        if request.tag or _is_due(repository, branch, staged):
             summary = await asyncio.to_thread(_screen, request, services, repository, staged, report)
         is_commit_due = _is_commit_due(repository, summary)
         report("changes_detected", _count_changes(summary) if is_commit_due else "There is nothing to commit")
-        if not _is_due(repository, branch, summary):
+        tree = summary.tree if is_commit_due else None
+        is_tag_due = request.tag is not None and await asyncio.to_thread(
+            _is_tag_due, request, repository, tree
+        )
+        if not (is_tag_due or _is_due(repository, branch, summary)):
             reason = _NOTHING if summary is staged else _NOTHING_ELSE
-            transaction.complete(_describe_nothing(repository, branch, reason))
+            transaction.complete(_describe_nothing(request, repository, branch, reason))
+            return transaction.result
+        if request.dry_run:
+            message = await _message(request, summary, repository, services, report) if is_commit_due else ""
+            transaction.complete(_describe_plan(repository, branch, summary, message))
             return transaction.result
 
         forget_credentials(location, report)
@@ -52,17 +65,29 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
         outcome = await push(repository, branch, transaction, report)
         if outcome.error is None:
             location.set_upstream(branch)
+        tagged = await _tag(request.tag, repository, outcome, report) if request.tag else None
         on_conflict = partial(carry_branch, workspace, services, commit, switch=False)
-        transaction.complete(_describe(repository, branch, summary, outcome), on_conflict)
+        transaction.complete(_describe(repository, branch, summary, outcome, tagged), on_conflict)
     return transaction.result
 
 
-def _stage(workspace: Workspace, report: Report) -> commits.Summary:
-    """Stage every change, warn of what must be left out, and compare with HEAD."""
-    folders = workspace.location.folders
-    for path, why in commits.stage(workspace.repository, folders.nested, folders.misnamed).left_out:
+async def _choose_committer(request: CommitAndPush, services: Services) -> Person:
+    if request.signing_key is None:
+        return services.committer
+    from github_worker.workspace.attribution import sign_with  # noqa: PLC0415 (few requests ask for it)
+
+    return await sign_with(request.signing_key, request, _author(request, services), services)
+
+
+def _stage(request: CommitAndPush, workspace: Workspace, report: Report) -> commits.Summary:
+    """Stage what is asked for, warn of what must be left out, and compare with HEAD."""
+    repository, folders = workspace.repository, workspace.location.folders
+    paths = Pathspec(request.paths) if request.paths else None
+    for path, why in commits.stage(repository, folders.nested, folders.misnamed, paths).left_out:
         report.warning("left_out", f"{path} was left out: {why}")
-    return commits.summarise(workspace.repository)
+    if paths is not None:
+        commits.check_paths(repository, paths)
+    return commits.summarise(repository, paths)
 
 
 def _is_due(repository: Repository, branch: str, summary: commits.Summary) -> bool:
@@ -87,9 +112,11 @@ def _screen(
     report: Report,
 ) -> commits.Summary:
     """Find credentials in what would be pushed, do with them as the request says, and return what remains."""
-    message = _add_trailer(request.message or "", request)
-    draft = commits.Draft(summary.tree, _author(request, services), message)
-    findings = screen(repository, request_secrets(request), draft)
+    message = _add_trailers(request.message or "", request, repository)
+    tag = f"{request.tag.name}\n{request.tag.message or ''}" if request.tag else ""
+    draft = commits.Draft(summary.tree, _author(request, services), message, tag)
+    key = (request.signing_key,) if request.signing_key else ()
+    findings = screen(repository, (*request_secrets(request), *key), draft)
     match request.on_secret or services.settings.on_secret:
         case "refuse":
             refuse(findings)
@@ -97,7 +124,7 @@ def _screen(
             warn_of(findings, report)
         case "leave-out" if findings:
             leave_out(repository, findings, report)
-            return commits.summarise(repository)
+            return commits.summarise(repository, Pathspec(request.paths) if request.paths else None)
     return summary
 
 
@@ -135,19 +162,36 @@ async def _message(
         if named.fallback:
             report("fallback", f"Described without the model: {named.fallback}")
         text = named.text
-    return _add_trailer(text, request)
+    return _add_trailers(text, request, repository)
 
 
-def _add_trailer(text: str, request: CommitAndPush) -> str:
-    return f"{text}\n\nCommitted-by: {request.user_id}\n" if request.user_id else f"{text}\n"
+def _add_trailers(text: str, request: CommitAndPush, repository: Repository) -> str:
+    text = f"{text}\n\nCommitted-by: {request.user_id}\n" if request.user_id else f"{text}\n"
+    if not (request.sign_off or request.co_authors):
+        return text
+    from github_worker.workspace.attribution import add_people  # noqa: PLC0415 (few requests ask for it)
+
+    return add_people(text, request, repository.committer)
 
 
 def _author(request: CommitAndPush, services: Services) -> Person:
     person = request.author
-    return Person(person.name, person.email) if person else services.committer
+    return Person(person.name, person.email, person.offset) if person else services.committer
 
 
-def _describe_nothing(repository: Repository, branch: str, reason: str) -> Committed:
+def _is_tag_due(request: CommitAndPush, repository: Repository, tree: str | None) -> bool:
+    from github_worker.workspace.tag import is_tag_due  # noqa: PLC0415 (few requests ask for it)
+
+    return request.tag is not None and is_tag_due(repository, request.tag, tree)
+
+
+async def _tag(tag: NewTag, repository: Repository, outcome: PushOutcome, report: Report) -> Tagged | None:
+    from github_worker.workspace.tag import make_tag  # noqa: PLC0415 (few requests ask for it)
+
+    return await make_tag(repository, tag, outcome, report)
+
+
+def _describe_nothing(request: CommitAndPush, repository: Repository, branch: str, reason: str) -> Committed:
     return Committed(
         commit_hash=repository.head,
         commit_message=repository.message(repository.head) if repository.head else "",
@@ -158,11 +202,30 @@ def _describe_nothing(repository: Repository, branch: str, reason: str) -> Commi
         deletions=0,
         skipped=True,
         reason=reason,
+        dry_run=request.dry_run,
+    )
+
+
+def _describe_plan(repository: Repository, branch: str, summary: commits.Summary, message: str) -> Committed:
+    return Committed(
+        commit_hash=repository.head,
+        commit_message=message,
+        branch=branch,
+        pushed=False,
+        files_changed=len(summary.changes),
+        insertions=summary.insertions,
+        deletions=summary.deletions,
+        dry_run=True,
+        files=summary.changes[:_LISTED],
     )
 
 
 def _describe(
-    repository: Repository, branch: str, summary: commits.Summary, outcome: PushOutcome
+    repository: Repository,
+    branch: str,
+    summary: commits.Summary,
+    outcome: PushOutcome,
+    tagged: Tagged | None,
 ) -> Committed:
     return Committed(
         commit_hash=outcome.tip,
@@ -173,4 +236,5 @@ def _describe(
         files_changed=len(summary.changes),
         insertions=summary.insertions,
         deletions=summary.deletions,
+        tag=tagged,
     )

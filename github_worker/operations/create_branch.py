@@ -29,6 +29,7 @@ async def create_branch(request: CreateBranch, services: Services, report: Repor
             base=request.base_branch,
             prefix=services.settings.branch_prefix,
             secrets=request_secrets(request),
+            commit=request.base_commit,
         )
         forget_credentials(location, report)
         transaction.start_upload()

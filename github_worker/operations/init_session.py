@@ -28,7 +28,8 @@ async def init_session(request: InitSession, services: Services, report: Report)
         forget_credentials(outcome.workspace.location, report)
         transaction.start_upload()
         await check_out(outcome, report)
-        transaction.release_worktree()
+        if request.base_commit is None:
+            transaction.release_worktree()
         cloned = outcome.result()
         plan = BranchPlan(
             user_request=request.user_request,
@@ -36,6 +37,7 @@ async def init_session(request: InitSession, services: Services, report: Report)
             base=_base(outcome, transaction.session),
             prefix=services.settings.branch_prefix,
             secrets=request_secrets(request),
+            commit=request.base_commit,
         )
         created = await start_branch(plan, outcome.workspace, transaction, report)
         both = msgspec.to_builtins(cloned) | msgspec.to_builtins(created)

@@ -22,6 +22,7 @@ from github_worker import __version__, contract
 from github_worker.contract import (
     MAX_BODY_BYTES,
     REQUESTS,
+    CommitAndPush,
     Health,
     RefusalBody,
     RepositoryUrl,
@@ -128,7 +129,10 @@ class _Worker:
         authorize(request.headers.get("authorization", ""), self._settings.worker_tokens)
         self._gate.check()
         body = await self._bodies.read(request)
-        return await self._start(request, decode(kind, body, self._settings), body)
+        job = decode(kind, body, self._settings)
+        if isinstance(job, CommitAndPush) and (job.signing_key or job.signing_key_passphrase):
+            await asyncio.to_thread(check_key, job.signing_key, job.signing_key_passphrase)
+        return await self._start(request, job, body)
 
     async def health(self, request: Request) -> Response:
         """Answer that the process is alive, and what it is."""
@@ -267,6 +271,18 @@ def decode(kind: type[contract.Request], body: bytearray, settings: Settings) ->
     if url is not None and not settings.allows(origin := RepositoryUrl.parse(url).origin):
         raise InvalidRequest(f"`repoUrl` is on {origin}, which is not among the allowed hosts")
     return job
+
+
+def check_key(key: Secret | None, passphrase: Secret | None) -> None:
+    """Raise InvalidRequest unless a key can sign; it takes as long as its passphrase is meant to."""
+    from github_worker.signing import read_key  # noqa: PLC0415 (few requests bring one)
+
+    if key is None:
+        raise InvalidRequest("`signingKeyPassphrase` is there, but no `signingKey` that it is for")
+    try:
+        read_key(key, passphrase)
+    except ValueError as error:
+        raise InvalidRequest(f"`signingKey` {error}") from None
 
 
 def warning_for(settings: Settings) -> str | None:

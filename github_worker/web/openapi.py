@@ -14,6 +14,8 @@ from github_worker.contract import (
     AnyEvent,
     Health,
     ModelCredentials,
+    Passphrase,
+    PrivateKey,
     RefusalBody,
     Request,
     Status,
@@ -167,6 +169,8 @@ def _with_both_names(schema: Json) -> Json:
 def _secret(kind: type) -> Json:
     if kind is ModelCredentials:
         return {"anyOf": [{"type": "string", "minLength": 1}, {"type": "object"}], "writeOnly": True}
+    if kind in {PrivateKey, Passphrase}:
+        return {"type": "string", "minLength": 1, "format": "password", "writeOnly": True}
     if kind is Secret:
         return {"type": "string", "pattern": VISIBLE_ASCII, "format": "password", "writeOnly": True}
     raise NotImplementedError(f"{kind.__name__} has no schema")

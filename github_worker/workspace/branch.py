@@ -12,8 +12,15 @@ from typing import Any, TypeVar
 from msgspec import Struct, structs
 
 from github_worker.contract import BranchCreated, BranchStarted, PushError, RepositoryUrl, SessionNamed
-from github_worker.errors import BranchNotFound, JobError, PushConflict
+from github_worker.errors import (
+    BranchNotFound,
+    CommitNotFound,
+    JobError,
+    PushConflict,
+    UnsupportedRepository,
+)
 from github_worker.git.checkout import check_out
+from github_worker.git.native import RemoteFaltered
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
 from github_worker.naming import SessionName
@@ -29,13 +36,17 @@ _SUFFIX_LENGTH = 8
 
 
 class BranchPlan(Struct, frozen=True):
-    """The branch that a job asks for: what it is named after, where it starts, and what it must not push."""
+    """The branch that a job asks for: what it is named after, where it starts, and what it must not push.
+
+    It starts at the tip of `base`, or at the `commit` if there is one.
+    """
 
     user_request: str
     named: SessionName
     base: str
     prefix: str
     secrets: tuple[Secret, ...]
+    commit: str | None = None
 
 
 class Start(Struct, frozen=True):
@@ -80,6 +91,8 @@ async def start_branch(
     if metadata.is_for(plan.user_request) or is_numbered(repository.branch, name):
         start = structs.replace(start, at=repository.head)
     else:
+        if plan.commit is not None:
+            start = await asyncio.to_thread(_start_at, repository, start, plan.commit)
         branch = _choose(name, start, workspace, plan.prefix)
         await asyncio.to_thread(_switch, repository, branch, start)
         workspace.location.track(branch)
@@ -133,6 +146,27 @@ def _find_start(repository: Repository, base: str) -> Start:
         repository.remote.fetch(base)
         at = repository.remote_tip(base)
     return Start(base, at, heads, trouble)
+
+
+def _start_at(repository: Repository, start: Start, commit: str) -> Start:
+    """Start at a commit that the session has, or that the remote gives out."""
+    if not repository.has_commit(commit) and start.base in start.heads:
+        repository.remote.fetch(start.base)
+    if not repository.has_commit(commit):
+        if start.trouble:
+            raise start.trouble
+        _fetch_commit(repository, commit)
+    return structs.replace(start, at=commit)
+
+
+def _fetch_commit(repository: Repository, commit: str) -> None:
+    why = "it is none"
+    try:
+        repository.remote.fetch_commit(commit)
+    except (RemoteFaltered, UnsupportedRepository) as error:  # a server breaks off where it has none
+        why = str(error)
+    if not repository.has_commit(commit):
+        raise CommitNotFound(f"The session has no commit {commit}, and the remote gives none out: {why}")
 
 
 def _choose(name: str, start: Start, workspace: Workspace, prefix: str) -> str:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from github_worker.contract import PushError
 from github_worker.errors import JobError, MergeConflict, PushConflict
-from github_worker.git.rebase import replay
+from github_worker.git.rebase import list_lost_signatures, replay
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
 from github_worker.progress import Report
@@ -16,6 +16,8 @@ from github_worker.redaction import scrub
 from github_worker.sessions.transaction import AnyResult, Transaction
 
 _TRIES = 3
+_SHORT = 7  # characters of a commit's id
+_SHOWN = 10
 
 
 class PushOutcome(Struct, frozen=True):
@@ -56,24 +58,37 @@ async def _push(
         except RemoteMoved:
             report("rebasing", f"{branch} has moved on: putting the new commit on top")
             with transaction.upload_restarted():
-                await asyncio.to_thread(_rebase, repository, branch)
+                await asyncio.to_thread(_rebase, repository, branch, report)
     try:
         await asyncio.to_thread(repository.remote.push, branch)
     except RemoteMoved as error:
         raise PushConflict(f"{branch} keeps moving on the remote") from error
 
 
-def _rebase(repository: Repository, branch: str) -> None:
+def _rebase(repository: Repository, branch: str, report: Report) -> None:
+    before = _tip(repository, branch)
     repository.remote.fetch(branch)
     onto = repository.remote_tip(branch)
     if onto is None:
         raise PushConflict(f"{branch} is gone from the remote")
-    if not repository.share_history(_tip(repository, branch), onto):
+    if not repository.share_history(before, onto):
         repository.remote.unshallow(branch)
     try:
         replay(repository, branch, onto)
     except MergeConflict as error:
         raise PushConflict(str(error)) from error
+    _warn_of_signatures(
+        repository, list_lost_signatures(repository, before, _tip(repository, branch)), report
+    )
+
+
+def _warn_of_signatures(repository: Repository, lost: list[str], report: Report) -> None:
+    if lost:
+        named = ", ".join(oid[:_SHORT] for oid in lost[:_SHOWN]) + (" …" if len(lost) > _SHOWN else "")
+        now = "signed by another key now" if repository.committer.signer else "not signed any more"
+        report.warning(
+            "signature_lost", f"The rebase made commits anew that were signed, which are {now}: {named}"
+        )
 
 
 def _tip(repository: Repository, branch: str) -> str:

@@ -11,7 +11,7 @@ from github_worker.archive.contents import FolderFiles, Trust
 from github_worker.contract import RepositoryUrl
 from github_worker.errors import HostNotAllowed, NoRepository, OtherRepository, UnsupportedRepository
 from github_worker.git.config import RepositoryConfig, strip_user_info
-from github_worker.git.repository import Repository
+from github_worker.git.repository import Person, Repository
 from github_worker.progress import Report
 from github_worker.redaction import Secret, hide
 from github_worker.services import Services
@@ -131,8 +131,13 @@ def require_repository(session: Session, repo_url: str | None = None) -> Session
     return repository
 
 
-def open_workspace(location: SessionRepository, services: Services, token: Secret | None) -> Workspace:
-    """Open the session's repository to work with `token`; raise HostNotAllowed, NoRepository, …."""
+def open_workspace(
+    location: SessionRepository, services: Services, token: Secret | None, committer: Person | None = None
+) -> Workspace:
+    """Open the session's repository to work with `token`; raise HostNotAllowed, NoRepository, ….
+
+    `committer` makes the commits, the worker itself unless given.
+    """
     if not services.settings.allows(location.url.origin):
         raise HostNotAllowed(f"The session's repository is on {location.url.origin}, which is not allowed")
     config = location.effective_config()
@@ -141,7 +146,7 @@ def open_workspace(location: SessionRepository, services: Services, token: Secre
         config,
         location.url,
         token,
-        services.committer,
+        committer or services.committer,
         files=location.files(config),
         username=services.settings.username_for(location.url.origin),
         sparse_checkout=location.read_quarantined("info/sparse-checkout", _MAX_RULES_BYTES),

@@ -23,6 +23,7 @@ _MOST = 20  # findings that are told of one file, and in one error
 _PART = 1024 * 1024
 _MESSAGE = "the commit's message"
 _BRANCH = "the branch's name"
+_TAG = "the tag"
 _PEOPLE = {b"author": "the commit's author", b"committer": "the commit's committer"}
 _HEADER = "the commit's header"
 
@@ -66,7 +67,8 @@ def screen(repository: Repository, secrets: Iterable[Secret], draft: Draft | Non
     """
     scanner = Scanner(secrets)
     found = (_find_new(repository, revision, scanner) for revision in list_unpushed(repository, draft))
-    return [*_find_in_branch(repository, scanner), *chain.from_iterable(found)]
+    in_tag = _find_in_tag(draft.tag, scanner) if draft and draft.tag else ()
+    return [*_find_in_branch(repository, scanner), *in_tag, *chain.from_iterable(found)]
 
 
 def refuse(findings: list[Finding], why: str = "") -> None:
@@ -109,6 +111,12 @@ def _find_in_branch(repository: Repository, scanner: Scanner) -> Iterator[Findin
     if repository.remote_tip(branch) is None:
         for hit in scanner.scan(branch.encode()):
             yield Finding(path=_BRANCH, kind=hit.kind)
+
+
+def _find_in_tag(text: str, scanner: Scanner) -> Iterator[Finding]:
+    """Yield the credentials in what a tag says."""
+    for line, kind, _ in islice(_scan(memoryview(text.encode()), scanner), _MOST):
+        yield Finding(path=_TAG, line=line, kind=kind)
 
 
 def _find_new(repository: Repository, revision: Revision, scanner: Scanner) -> Iterator[Finding]:

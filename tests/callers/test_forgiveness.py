@@ -14,9 +14,11 @@ from github_worker.contract import (
     Author,
     AutoPullRequest,
     CloneRepository,
+    CoAuthor,
     CommitAndPush,
     CreatePullRequest,
     MergePullRequest,
+    NewTag,
     Request,
     decode_request,
     encode_request,
@@ -66,7 +68,7 @@ def test_a_user_may_have_an_address_and_an_owner_an_underscore() -> None:
 
 def test_every_pattern_is_said_in_words() -> None:
     """Whoever breaks one reads a sentence."""
-    described = inspect.multi_type_info([Author, *REQUESTS.values()])
+    described = inspect.multi_type_info([Author, CoAuthor, NewTag, *REQUESTS.values()])
     structs = [kind for kind in described if isinstance(kind, inspect.StructType)]
     kinds = [kind for struct in structs for field in struct.fields for kind in flatten(field.type)]
     kinds += [

@@ -12,7 +12,15 @@ from github_worker.__main__ import main
 from github_worker.cli.command import Call
 from github_worker.cli.commands import add_commands
 from github_worker.cli.options import list_options, make_example, read_fields
-from github_worker.contract import REQUESTS, CommitAndPush, CreatePullRequest, Request
+from github_worker.contract import (
+    REQUESTS,
+    Author,
+    CoAuthor,
+    CommitAndPush,
+    CreatePullRequest,
+    NewTag,
+    Request,
+)
 from github_worker.redaction import Secret
 from github_worker_client import wire
 
@@ -34,7 +42,8 @@ def build(kind: type[Request], *arguments: str) -> Request:
 def test_every_field_is_an_option_but_the_secrets(kind: type[Request]) -> None:
     """What a process is given on its command line, all others can see."""
     fields = {field.name for field in msgspec.structs.fields(kind)}
-    assert fields - {option.name for option in list_options(kind)} <= {"access_token", "claude_credentials"}
+    secrets = {"access_token", "claude_credentials", "signing_key", "signing_key_passphrase"}
+    assert fields - {option.name for option in list_options(kind)} <= secrets
 
 
 @pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
@@ -68,6 +77,21 @@ def test_each_kind_of_option_is_read() -> None:
     assert commit.author is not None
     assert (commit.author.name, commit.author.email) == ("Ada Lovelace", "ada@example.com")
     assert commit.on_secret == "leave-out"
+
+
+def test_people_and_a_tag_are_read() -> None:
+    """A person as git writes one, with a time zone behind an author, and a tag with its message."""
+    words = ["--author", "Ada <ada@example.com> +02:00", "--co-authors", "Grace <g@example.com>"]
+    words += ["--tag", "v1.2.0: Version 1.2.0", "--paths", "src/app.py", "--sign-off"]
+    commit = build(CommitAndPush, "--session", "s-1", *words)
+    assert isinstance(commit, CommitAndPush)
+    assert commit.author == Author("Ada", "ada@example.com", "+02:00")
+    assert commit.co_authors == (CoAuthor("Grace", "g@example.com"),)
+    assert commit.tag == NewTag("v1.2.0", "Version 1.2.0")
+    assert (commit.paths, commit.sign_off, commit.dry_run) == (("src/app.py",), True, False)
+    lightweight = build(CommitAndPush, "--session", "s-1", "--tag", "v1")
+    assert isinstance(lightweight, CommitAndPush)
+    assert lightweight.tag == NewTag("v1")
 
 
 @pytest.mark.parametrize(

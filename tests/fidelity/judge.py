@@ -100,13 +100,13 @@ class Sides:
         return lines + ([] if before == after else [f"the remote moved in spite of the error: {after}"])
 
 
-async def judge_commit(arena: Arena, allowed: str = "") -> Verdict:
-    """Commit and push the stored session on both sides; `allowed` is the pattern of a refusal."""
+async def judge_commit(arena: Arena, allowed: str = "", paths: tuple[str, ...] | None = None) -> Verdict:
+    """Commit and push the session on both sides, or `paths` alone; `allowed` is the pattern of a refusal."""
     sides = Sides(arena)
-    verdict = await _serve(arena, arena.runner.commit(message=MESSAGE, author=Author(*AUTHOR)))
+    verdict = await _serve(arena, arena.runner.commit(message=MESSAGE, author=Author(*AUTHOR), paths=paths))
     git = sides.git()
     staged = index(git)
-    verdict.refused = commit(git)
+    verdict.refused = commit(git) if paths is None else commit_paths(git, paths)
     if silence := _silence(verdict):
         verdict.differences = silence
         return verdict
@@ -115,8 +115,8 @@ async def judge_commit(arena: Arena, allowed: str = "") -> Verdict:
         return verdict
     left_out = _left_out(verdict, sides.service(), git)
     if left_out:
-        git = sides.git()
-        commit(git, dict.fromkeys(left_out, staged))
+        git, old = sides.git(), dict.fromkeys(left_out, staged)
+        _ = commit(git, old) if paths is None else commit_paths(git, paths, old)
     pulled = _push(git, pull=not _is_conflict(verdict))
     found = sides.compare(git)
     if pulled:
@@ -208,6 +208,22 @@ def commit(git: Git, left_out: dict[str, dict[str, str]] | None = None) -> str:
     return refused
 
 
+def commit_paths(git: Git, paths: tuple[str, ...], left_out: dict[str, dict[str, str]] | None = None) -> str:
+    """Commit some paths alone, by their names, as `commit` does, and return what git complains of."""
+    # `commit` wants to have heard of new files before; `add` would look at the others too.
+    others = ("--literal-pathspecs", "ls-files", "-z", "--others", "--exclude-standard", "--")
+    for new in git(*others, *paths).split(b"\0")[:-1]:
+        git.try_("--literal-pathspecs", "add", "--intent-to-add", "--", new)
+    for path, staged in (left_out or {}).items():
+        _restore(git, path, staged)
+    name, email = AUTHOR
+    who = (f"--author={name} <{email}>", f"--message={MESSAGE}")
+    done = git.try_("--literal-pathspecs", "commit", "--quiet", "--only", *who, "--", *paths)
+    if done.returncode and not re.search(rb"nothing (added )?to commit|no changes added", done.stdout):
+        return os.fsdecode(done.stdout + done.stderr)
+    return ""
+
+
 def _restore(git: Git, path: str, staged: dict[str, str]) -> None:
     lines = [f"0 {'0' * 40}\t{path}\0"]
     for stage in "0123":
@@ -267,10 +283,12 @@ def _push(git: Git, *, pull: bool = True) -> bool:
     return False
 
 
-async def agree(arena: Arena, archive: bytes | None = None, allowed: str = "") -> Verdict:
+async def agree(
+    arena: Arena, archive: bytes | None = None, allowed: str = "", paths: tuple[str, ...] | None = None
+) -> Verdict:
     """Fail unless the service commits the session (or an archive) as git does, and return the verdict."""
     arena.put(archive or arena.pack())
-    verdict = await judge_commit(arena, allowed)
+    verdict = await judge_commit(arena, allowed, paths)
     assert not verdict.differences, verdict
     return verdict
 

@@ -87,3 +87,11 @@ def origin(git_server: GitServer) -> Origin:
 def runner(worker_env: dict[str, str]) -> JobRunner:
     """Return a runner whose sessions, remote and model are this test's."""
     return JobRunner(worker_env | {"GIT_TIMEOUT": "5", "STORAGE_TIMEOUT": "5"})
+
+
+@pytest.fixture
+async def branch(runner: JobRunner, origin: Origin) -> str:
+    """Start a session on its own branch, and return the branch."""
+    result = await runner.init(origin.url)
+    name: str = result.branch_name
+    return name

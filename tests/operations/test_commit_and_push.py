@@ -19,14 +19,6 @@ from tests.support.repositories import git
 from tests.support.sessions import SessionFolder, edit
 
 
-@pytest.fixture
-async def branch(runner: JobRunner, origin: Origin) -> str:
-    """Start a session on its own branch, and return the branch."""
-    result = await runner.init(origin.url)
-    name: str = result.branch_name
-    return name
-
-
 async def test_what_changed_is_committed_and_pushed(
     runner: JobRunner, origin: Origin, sessions: SessionFolder, branch: str, tmp_path: Path
 ) -> None:

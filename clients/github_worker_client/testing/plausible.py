@@ -14,6 +14,7 @@ from github_worker.contract import (
     BranchMerged,
     BranchStarted,
     BranchTip,
+    Change,
     Cloned,
     CloneRepository,
     CommitAndPush,
@@ -33,6 +34,7 @@ from github_worker.contract import (
     SessionInitialised,
     SessionNamed,
     Stage,
+    Tagged,
 )
 from github_worker_client.testing.script import Stream, completed, queued, transferred
 
@@ -40,6 +42,7 @@ _CLONING: tuple[Stage, ...] = ("downloading_session", "new_session", "cloning", 
 _TRANSFERS: frozenset[Stage] = frozenset({"downloading_session", "cloning", "uploading"})
 _NAMING: tuple[Stage, ...] = ("generating_name", "name_generated")
 _BRANCHING: tuple[Stage, ...] = ("creating_branch", "pushing")
+_DOING: tuple[Stage, ...] = ("committing", "committed", "pushing", "pushed", "tagging", "uploading")
 STAGES: Mapping[str, tuple[Stage, ...]] = {
     "clone-repository": (*_CLONING, "uploading"),
     "create-branch": ("downloading_session", *_NAMING, *_BRANCHING, "uploading"),
@@ -52,6 +55,7 @@ STAGES: Mapping[str, tuple[Stage, ...]] = {
         "committed",
         "pushing",
         "pushed",
+        "tagging",
         "uploading",
     ),
     "init-session": (*_CLONING, *_NAMING, *_BRANCHING, "uploading"),
@@ -91,6 +95,9 @@ def _list_stages(request: Request) -> tuple[Stage, ...]:
     if isinstance(request, AutoPullRequest):
         passed = {"waiting_mergeable", "pr_merged", "deleting_branch"} if request.auto_merge else set()
         passed |= set() if request.delete_branch else {"deleting_branch"}
+        return tuple(stage for stage in stages if stage not in passed)
+    if isinstance(request, CommitAndPush):
+        passed = set(_DOING) if request.dry_run else set() if request.tag else {"tagging"}
         return tuple(stage for stage in stages if stage not in passed)
     return stages
 
@@ -138,14 +145,20 @@ def _start_branch(request: CreateBranch) -> BranchCreated:
 
 
 def _commit(request: CommitAndPush) -> Committed:
+    target = _hash(request)
+    tag = Tagged(name=request.tag.name, target=target, pushed=True) if request.tag else None
+    changed = Change(status="M", path=request.paths[0] if request.paths else "README.md", insertions=1)
     return Committed(
-        commit_hash=_hash(request),
+        commit_hash=target,
         commit_message=request.message or "Update README.md",
         branch=_branch(request.session_id, "work"),
-        pushed=True,
+        pushed=not request.dry_run,
         files_changed=1,
         insertions=1,
         deletions=0,
+        tag=None if request.dry_run else tag,
+        dry_run=request.dry_run,
+        files=(changed,) if request.dry_run else (),
     )
 
 
