@@ -87,7 +87,8 @@ def takes(kind: type[Request], name: str) -> bool:
 def make_example(kind: type[Request]) -> str:
     """Return a command that runs such a request."""
     options = list_options(kind)
-    shown = [option for option in options if option.is_required or option.name == "session_id"]
+    place = {"session_id"} if takes(kind, "session_id") else {"owner", "repo"}
+    shown = [option for option in options if option.is_required or option.name in place]
     words = [word for option in shown for word in (option.flags[0], str(option.example))]
     return f"github-worker run {kind.operation} {shlex.join(words)}"
 
