@@ -205,6 +205,12 @@ class FileTooLarge(JobError):
     code = "file_too_large"
 
 
+class FileLocked(JobError):
+    """Somebody else has locked a file that would be pushed."""
+
+    code, retryable = "file_locked", True
+
+
 class SecretDetected(JobError):
     """What would be pushed contains a credential."""
 

@@ -195,6 +195,7 @@ def _find_ports(settings: Settings) -> frozenset[int] | None:
         return None
     urls = [*settings.git_allowed_hosts, settings.github_api_url, settings.anthropic_base_url or _MODEL]
     urls += [forge.url for forge in settings.forges.values()]
+    urls += settings.lfs_allowed_hosts
     urls += [settings.storage_worker_url] if settings.storage_worker_url else []
     if (otlp := settings.otlp) is not None:
         urls += [url for url in (otlp.traces_url, otlp.metrics_url) if url]

@@ -10,7 +10,7 @@ from github_worker.git.native import isolate
 from github_worker.git.repository import Person
 from github_worker.naming import Namer
 from github_worker.scratch import Scratch
-from github_worker.sessions.transaction import Sessions
+from github_worker.sessions.transaction import SessionRequest, Sessions
 from github_worker.settings import Settings
 from github_worker.storage import store_for
 from github_worker.storage.recorded import RecordedStore
@@ -38,6 +38,10 @@ class Services:
             store = RecordedStore(store)
         sessions = Sessions(store, scratch, limits)
         return cls(settings, sessions, Namer(settings), scratch)
+
+    def uses_lfs(self, request: SessionRequest) -> bool:
+        """Tell whether a job is to do what git-lfs does."""
+        return self.settings.lfs if request.lfs is None else request.lfs
 
     async def cleanup(self) -> None:
         """Remove what the job left on disk."""

@@ -56,6 +56,8 @@ _LIBRARIES_URLS = (
     *("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
 )
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+# Where github.com has what its repositories' pointers name, and who is told of an upload.
+_GITHUBS_STORAGE = "github-cloud.githubusercontent.com,github-cloud.s3.amazonaws.com,lfs.github.com"
 _USERNAMES = {"GitLab": "oauth2", "Bitbucket": "x-token-auth"}
 Value = TypeVar("Value")
 ForgeKind = Literal["github", "gitlab", "gitea", "forgejo"]
@@ -128,6 +130,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     library_ports: frozenset[int]
     otlp: Otlp | None = None
     signer: Signer | None = None
+    lfs: bool
+    lfs_allowed_hosts: tuple[str, ...]
+    lfs_max_bytes: int
+    lfs_max_objects: int
 
     @property
     def embedded_store(self) -> bool:
@@ -159,11 +165,16 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def allows(self, origin: str) -> bool:
         """Tell whether a token may be sent to `origin` (scheme, host and port)."""
-        parts = urlsplit(origin)
-        return origin in self.git_allowed_hosts or (
-            parts.scheme == "https"
-            and ("*" in self.git_allowed_hosts or parts.netloc in self.git_allowed_hosts)
-        )
+        return _lists(self.git_allowed_hosts, origin) or _takes_any(self.git_allowed_hosts, origin)
+
+    def lists_content(self, origin: str) -> bool:
+        """Tell whether large files may be on `origin` because it is listed, and not by `*`."""
+        return _lists((*self.git_allowed_hosts, *self.lfs_allowed_hosts), origin)
+
+    def allows_content(self, origin: str) -> bool:
+        """Tell whether large files may be on `origin`, if that is a public address."""
+        is_usual = "*" in self.lfs_allowed_hosts and origin.startswith("https://") and port_of(origin) == 443
+        return is_usual or _takes_any(self.git_allowed_hosts, origin)
 
 
 def from_env(env: Mapping[str, str]) -> Settings:
@@ -208,7 +219,20 @@ def from_env(env: Mapping[str, str]) -> Settings:
         library_ports=read.library_ports(),
         otlp=_read_otlp(read),
         signer=_read_signer(read),
+        lfs=read.value("LFS", "off", _parse_switch),
+        lfs_allowed_hosts=read.value("LFS_ALLOWED_HOSTS", _GITHUBS_STORAGE, _parse_hosts),
+        lfs_max_bytes=read.value("LFS_MAX_BYTES", "2 GiB", _parse_size),
+        lfs_max_objects=read.value("LFS_MAX_OBJECTS", "10000", _parse_count),
     )
+
+
+def _lists(hosts: tuple[str, ...], origin: str) -> bool:
+    parts = urlsplit(origin)
+    return origin in hosts or (parts.scheme == "https" and parts.netloc in hosts)
+
+
+def _takes_any(hosts: tuple[str, ...], origin: str) -> bool:
+    return "*" in hosts and urlsplit(origin).scheme == "https"
 
 
 def read_secret(env: Mapping[str, str], name: str) -> Secret | None:
@@ -515,6 +539,12 @@ def _parse_on_secret(text: str) -> OnSecret:
     if text not in choices:
         raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}")
     return choices[text]
+
+
+def _parse_switch(text: str) -> bool:
+    if text not in {"on", "off"}:
+        raise ValueError(f"must be on or off, not {text!r}")
+    return text == "on"
 
 
 def _parse_sandbox(text: str) -> Literal["auto", "require", "off"]:

@@ -29,7 +29,7 @@ LAYERS = (
     {"workspace"},
     {"services"},
     {"sessions", "git", "naming", "github", "gitlab", "gitea"},
-    {"archive", "storage", "sandbox", "forge"},
+    {"archive", "storage", "sandbox", "forge", "lfs"},
     {
         "oom",
         "settings",

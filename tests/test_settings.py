@@ -55,6 +55,15 @@ READ: dict[str, tuple[str, Any, str, Any]] = {
     "LOG_LEVEL": ("log_level", "info", "DEBUG", "debug"),
     "LOG_FORMAT": ("log_format", "json", "console", "console"),
     "SANDBOX": ("sandbox", "auto", "require", "require"),
+    "LFS": ("lfs", False, "on", True),
+    "LFS_ALLOWED_HOSTS": (
+        "lfs_allowed_hosts",
+        ("github-cloud.githubusercontent.com", "github-cloud.s3.amazonaws.com", "lfs.github.com"),
+        "*, Bucket.example:8443",
+        ("*", "bucket.example:8443"),
+    ),
+    "LFS_MAX_BYTES": ("lfs_max_bytes", 2 * GIB, "100MiB", 100 * 2**20),
+    "LFS_MAX_OBJECTS": ("lfs_max_objects", 10_000, "5", 5),
 }
 NOT_SECONDS = ("0", "-1", "1e3", "nan", "86401", "1m")
 NOT_A_URL = (
@@ -100,6 +109,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     "LOG_LEVEL": ("loud",),
     "LOG_FORMAT": ("JSON ", "xml"),
     "SANDBOX": ("on", "Require"),
+    "LFS": ("true", "ON", "1"),
+    "LFS_ALLOWED_HOSTS": (",", "s3://bucket", "h:65536"),
+    "LFS_MAX_BYTES": ("0", "2 GB", "-1"),
+    "LFS_MAX_OBJECTS": ("0", "-1", "many"),
 }
 SECRETS = ("GITHUB_WORKER_TOKEN", "ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_KEY")
 VALUE = "do-not-show-me"

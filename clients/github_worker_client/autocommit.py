@@ -20,7 +20,7 @@ from github_worker_client.session_commits import Attempt, SessionCommits
 from github_worker_client.wire import Credential, Token
 
 _BACKOFF = Backoff(first=10.0, longest=900.0)
-_LATER = {"remote_unavailable", "rate_limited"}  # reasons of a failed push that time may cure
+_LATER = {"remote_unavailable", "rate_limited", "file_locked"}  # reasons of a failed push that time may cure
 
 
 class Credentials:
@@ -64,6 +64,7 @@ class AutoCommit:
         max_wait: float = 1800.0,
         backoff: Backoff = _BACKOFF,
         on_secret: OnSecret | None = None,
+        lfs: bool | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an AutoCommit that works with `worker`; times are in seconds.
@@ -77,6 +78,7 @@ class AutoCommit:
         - `backoff`: the waits after failures in a row: 10 s that double up to 15 minutes.
         - `on_secret`: what to do with credentials in the edits, as in `GitHubWorker.commit_and_push`: with
           `leave-out` a file that holds one does not keep the others from being committed.
+        - `lfs`: whether to do what git-lfs does; the worker's `LFS` by default.
         - `clock`: the time, for tests.
         """
         self._worker = worker
@@ -84,6 +86,7 @@ class AutoCommit:
         self._save = save
         self._committed = committed
         self._on_secret = on_secret
+        self._lfs = lfs
         self._rule = Rule(cooldown=cooldown, max_wait=max_wait, backoff=backoff)
         self._clock = clock or Clock()
         self._sessions: dict[str, SessionCommits] = {}
@@ -173,6 +176,7 @@ class AutoCommit:
                 claude_credentials=credentials.claude_credentials,
                 user_id=user_id,
                 on_secret=self._on_secret,
+                lfs=self._lfs,
                 request_id=attempt.request_id,
             )
             return _check_push(result)

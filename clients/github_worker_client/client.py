@@ -146,6 +146,7 @@ class GitHubWorker:
         access_token: Token | None = None,
         depth: int | None = None,
         all_branches: bool = False,
+        lfs: bool | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> Cloned:
@@ -159,6 +160,7 @@ class GitHubWorker:
         - `access_token`: may be left out for a public repository.
         - `depth`: how many commits of history; all of them by default.
         - `all_branches`: whether to clone every branch; only the one by default.
+        - `lfs`: whether to do what git-lfs does; the worker's `LFS` by default.
         """
         request = wire.build(
             CloneRepository,
@@ -169,6 +171,7 @@ class GitHubWorker:
             access_token=access_token,
             depth=depth,
             all_branches=all_branches,
+            lfs=lfs,
             request_id=request_id,
         )
         return await self._result(request, Cloned, on_event)
@@ -183,6 +186,7 @@ class GitHubWorker:
         repo_url: str | None = None,
         claude_credentials: Credential | None = None,
         base_commit: str | None = None,
+        lfs: bool | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> BranchCreated:
@@ -194,6 +198,7 @@ class GitHubWorker:
         - `base_branch`: the branch to start at.
         - `repo_url`: the repository that the session must hold; any by default.
         - `base_commit`: the commit to start at, in full; the base branch's tip by default.
+        - `lfs`: whether to do what git-lfs does; the worker's `LFS` by default.
         """
         request = wire.build(
             CreateBranch,
@@ -204,6 +209,7 @@ class GitHubWorker:
             repo_url=repo_url,
             claude_credentials=claude_credentials,
             base_commit=base_commit,
+            lfs=lfs,
             request_id=request_id,
         )
         return await self._result(request, BranchCreated, on_event)
@@ -225,6 +231,7 @@ class GitHubWorker:
         co_authors: Sequence[CoAuthor] = (),
         tag: NewTag | None = None,
         dry_run: bool = False,
+        lfs: bool | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> Committed:
@@ -245,6 +252,7 @@ class GitHubWorker:
         - `co_authors`: others who wrote it, each a `Co-authored-by:` of the message; none by default.
         - `tag`: a tag for the branch's tip; none by default. The result's `tag` says what became of it.
         - `dry_run`: whether only to say what would be committed, with its message and `files`; no by default.
+        - `lfs`: whether to do what git-lfs does; the worker's `LFS` by default.
 
         The result is `skipped`, with its `reason`, if there was nothing to commit and nothing to push.
         """
@@ -264,6 +272,7 @@ class GitHubWorker:
             co_authors=co_authors,
             tag=tag,
             dry_run=dry_run,
+            lfs=lfs,
             request_id=request_id,
         )
         return await self._result(request, Committed, on_event)
@@ -281,6 +290,7 @@ class GitHubWorker:
         depth: int | None = None,
         all_branches: bool = False,
         base_commit: str | None = None,
+        lfs: bool | None = None,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> SessionInitialised:
@@ -301,6 +311,7 @@ class GitHubWorker:
             depth=depth,
             all_branches=all_branches,
             base_commit=base_commit,
+            lfs=lfs,
             request_id=request_id,
         )
         return await self._result(request, SessionInitialised, on_event)

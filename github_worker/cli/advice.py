@@ -27,6 +27,7 @@ ADVICE: Mapping[str, str] = {
     "push_rejected": "Read the remote's reason above: a rule of the repository stands against it.",
     "push_conflict": "Resolve the conflict in the session, and commit again; nothing is lost.",
     "file_too_large": "Take the file out of the session, or put it under Git LFS.",
+    "file_locked": "Ask the owner to unlock it (git lfs unlock), then commit again; nothing is lost.",
     "secret_detected": "Take the credential out and revoke it; or say --on-secret leave-out or allow.",
     "unsupported_repository": "Change what the message names, or do this step with git itself.",
     "timeout": "Run the same command again; if the job is that long, raise the worker's JOB_TIMEOUT.",

@@ -21,6 +21,7 @@ Stage = Literal[
     "cloning",
     "branch_fallback",
     "repo_exists",
+    "fetching_lfs",
     "cloned",
     # Its branch
     "generating_name",
@@ -33,6 +34,7 @@ Stage = Literal[
     "generating_message",
     "committing",
     "committed",
+    "uploading_lfs",
     "pushing",
     "rebasing",
     "pushed",

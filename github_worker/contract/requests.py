@@ -54,6 +54,14 @@ _ClonedBranch = Annotated[
     Branch, describe("The branch to clone; the remote's default unless given, or if it has no such.", "main")
 ]
 _AllBranches = Annotated[bool, describe("Whether to clone every branch, instead of the one alone.", True)]
+_Lfs = Annotated[
+    bool,
+    describe(
+        "Whether to do what git-lfs does: contents in the place of pointers, and pointers in commits. The "
+        "worker's own setting unless given.",
+        True,
+    ),
+]
 _Head = Annotated[Branch, describe("The branch that is to be merged.", "webedt/dark-mode-7c1e2d90")]
 _AnyHead = Annotated[
     Head,
@@ -192,6 +200,7 @@ class CloneRepository(Request, frozen=True, kw_only=True):
     access_token: Token | None = None
     depth: Depth | None = None
     all_branches: _AllBranches = False
+    lfs: _Lfs | None = None
 
     def __post_init__(self) -> None:
         _check_url(self.repo_url)
@@ -209,6 +218,7 @@ class CreateBranch(Request, frozen=True, kw_only=True):
     claude_credentials: ClaudeCredentials | None = None
     access_token: Token = msgspec.field(name="githubAccessToken")
     base_commit: _BaseCommit = None
+    lfs: _Lfs | None = None
 
     def __post_init__(self) -> None:
         if self.repo_url is not None:
@@ -291,6 +301,7 @@ class CommitAndPush(Request, frozen=True, kw_only=True):
             True,
         ),
     ] = False
+    lfs: _Lfs | None = None
 
 
 class InitSession(Request, frozen=True, kw_only=True):
@@ -308,6 +319,7 @@ class InitSession(Request, frozen=True, kw_only=True):
     depth: Depth | None = None
     all_branches: _AllBranches = False
     base_commit: _BaseCommit = None
+    lfs: _Lfs | None = None
 
     def __post_init__(self) -> None:
         _check_url(self.repo_url)

@@ -21,6 +21,7 @@ from github_worker.git import index_file, native
 from github_worker.git.attributes import Attributes
 from github_worker.git.conversion import CannotConvert, choose_conversion
 from github_worker.git.index_file import Entry
+from github_worker.git.lfs import Files, fetch_large, find_large, keep_pointers, write_large
 from github_worker.git.repository import Repository
 from github_worker.git.worktree import refresh
 
@@ -32,8 +33,12 @@ _UNTOUCHED = _SAFE | CheckoutStrategy.ALLOW_CONFLICTS
 def write_worktree(repository: Repository, oid: str) -> list[tuple[str, str]]:
     """Write the files of a commit into an empty worktree; return those written unconverted, each with why."""
     tree = repository.tree(oid)
+    large = find_large(repository, oid)
+    fetch_large(repository, oid, large)
     native.check_out(repository.libgit2, tree, _SAFE | CheckoutStrategy.RECREATE_MISSING)
-    return _Files(repository).finish(None)
+    unconverted = _Files(repository).finish(None)
+    _write_large(repository, large)
+    return unconverted
 
 
 def check_out(repository: Repository, oid: str) -> None:
@@ -43,6 +48,8 @@ def check_out(repository: Repository, oid: str) -> None:
     outside = _find_outside(repository, changed)
     inside = [path for path in changed if path not in outside] if outside else None
     tree = repository.tree(oid)
+    large = find_large(repository, oid, changed.keys() - outside.keys())
+    fetch_large(repository, oid, large)
     try:
         if inside is None or inside:
             native.check_out(repository.libgit2, tree, _SAFE, inside)
@@ -52,12 +59,27 @@ def check_out(repository: Repository, oid: str) -> None:
         raise MergeConflict(f"Uncommitted changes are in the way: {error}") from error
     _index_outside(repository.libgit2.index, outside.values())
     _Files(repository).finish(changed)
+    _write_large(repository, large)
 
 
 def fast_forward(repository: Repository, branch: str, to: str) -> None:
     """Move a branch that HEAD is on, its index and its files forward; raise MergeConflict."""
     check_out(repository, to)
     repository.set_branch(branch, to, "pull: Fast-forward")
+
+
+def fill_worktree(repository: Repository) -> bool:
+    """Write contents in the place of the pointers in the worktree, as `git lfs pull` does.
+
+    Tells whether there were any; without git-lfs there are none.
+    """
+    if repository.lfs is None or repository.head is None:
+        return False
+    found = find_large(repository, repository.head)
+    inside = {path: found[path] for path in _drop_below_links(repository.folder, found)}
+    large = keep_pointers(repository, inside)
+    fetch_large(repository, repository.head, large)
+    return write_large(repository, large)
 
 
 def reset_index(repository: Repository, before: str | None, tip: str) -> None:
@@ -75,12 +97,18 @@ def reset_index(repository: Repository, before: str | None, tip: str) -> None:
             native.check_out(repository.libgit2, tree, _UNTOUCHED, paths)
             repository.set_branch(repository.branch, tip, "checkout: moved")
             _Files(repository).finish(paths)
+            _write_large(repository, find_large(repository, tip, paths))
     index = repository.libgit2.index
     index.read_tree(tree)
     for path in skipped:
         if os.fsdecode(path) in index:
             native.skip_worktree(index, path)
     index.write()
+
+
+def _write_large(repository: Repository, files: Files) -> bool:
+    paths = _drop_below_links(repository.folder, files)
+    return write_large(repository, {path: files[path] for path in paths})
 
 
 def _diff_files(repository: Repository, old: str | None, new: str) -> dict[bytes, pygit2.DiffFile]:

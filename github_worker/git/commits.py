@@ -96,6 +96,10 @@ def stage(
     selects = paths.selects if paths else select_all
     found = Worktree(repository, nested, partial(native.write_blob, repository.libgit2), selects)
     changes = list(found.changes())
+    if repository.lfs is not None:
+        changed = {change.path for change in changes}
+        new = {path: pointer for path, pointer in found.large.items() if path in changed}
+        repository.lfs.keep(repository.folder, new)
     left_out = [*found.left_out, *_apply_all(repository.libgit2.index, changes)]
     left_out += [
         (name, _INVALID_NAME)

@@ -71,6 +71,10 @@ class RepositoryConfig:
             return default
         return value.lower() in {"true", "yes", "on"} or (value.isdecimal() and int(value[:100]) != 0)
 
+    def has_any(self, prefix: str) -> bool:
+        """Tell whether a variable is set whose name begins so."""
+        return any(key.startswith(prefix) for key in self._values)
+
     def check_supported(self) -> None:
         """Raise UnsupportedRepository for what would be misread here, or is not read at all."""
         if (self.get("extensions.objectformat") or "sha1").lower() != "sha1":

@@ -1,6 +1,6 @@
 """The changes that git makes to a file's content between worktree and repository (convert.c of git 2.39.5).
 
-Line ends, `$Id$`, encodings and the pointers of git-lfs; a filter driver is a command of its user's, and is
+Line ends, `$Id$` and encodings; a filter driver is a command of its user's, and is
 not run here. Encodings are Python's codecs, not iconv: the name comes from a stranger, and glibc's converters
 have been a way in.
 """
@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 from github_worker.git.attributes import Value
 from github_worker.git.encodings import from_utf8, is_utf8, to_utf8
@@ -31,11 +30,6 @@ _STREAM = re.compile(
 )
 _FOREIGN = re.compile(rb"\$Id: [^\0]*?[ \t\r\n](?!\$)")
 _TRUE = re.compile(r"true|yes|on|[+-]?0*[1-9][0-9]*[kmg]?", re.IGNORECASE)
-_POINTER = re.compile(
-    rb"version https://git-lfs\.github\.com/spec/v1\n(?:[a-z0-9.-]+ [^\n]*\n)*oid sha256:[0-9a-f]{64}\n"
-    rb"size [0-9]+\n"
-)
-_LONGEST = 1024  # bytes of a pointer
 
 
 class CannotConvert(ValueError):
@@ -166,21 +160,6 @@ def choose_conversion(
         encoding=encoding,
         check_roundtrip=(encoding or "").lower() in re.split(r"[\s,]+", check_roundtrip.lower()),
         is_streamed=encoding is None and (kind is not Kind.AUTO or always_lf),
-    )
-
-
-def is_lfs_pointer(data: bytes) -> bool:
-    """Tell whether a file's content is a pointer, as it is where no `git lfs pull` has run."""
-    return len(data) < _LONGEST and _POINTER.fullmatch(data) is not None
-
-
-def lfs_pointer(file: Path | bytes, size: int) -> bytes:
-    """Return the pointer that stands in a commit for the content of `file`."""
-    with open(file, "rb", buffering=0) as content:
-        digest = hashlib.file_digest(content, "sha256")
-    return b"version https://git-lfs.github.com/spec/v1\noid sha256:%b\nsize %d\n" % (
-        digest.hexdigest().encode(),
-        size,
     )
 
 

@@ -7,6 +7,7 @@ import shutil
 import time
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pygit2
 from msgspec import Struct
@@ -25,6 +26,9 @@ from github_worker.git.config import RepositoryConfig, Rules, read_rules
 from github_worker.git.remote import Remote
 from github_worker.redaction import USERNAME, Secret, scrub
 from github_worker.signing import Signer
+
+if TYPE_CHECKING:
+    from github_worker.lfs.files import LargeFiles
 
 _UNFINISHED = {
     RepositoryState.NONE,
@@ -80,6 +84,7 @@ class Repository:
         self.libgit2 = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
         self.libgit2.set_ident(committer.name, committer.email)
         self.remote = Remote(self.libgit2, url, token, username)
+        self.lfs: LargeFiles | None = None  # where the job is to do what git-lfs does
 
     @classmethod
     def open(

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import pygit2
 from msgspec import Struct
@@ -19,11 +20,15 @@ from pygit2.enums import FileMode
 from github_worker.errors import FileTooLarge, UnsupportedRepository
 from github_worker.git import index_file, native
 from github_worker.git.attributes import Attributes, Value
-from github_worker.git.conversion import CannotConvert, choose_conversion, is_lfs_pointer, lfs_pointer
+from github_worker.git.conversion import CannotConvert, choose_conversion
 from github_worker.git.index_file import Entry
 from github_worker.git.native import blob_id, read_file
 from github_worker.git.patterns import IgnoreRules, folders_above
 from github_worker.git.repository import Repository
+from github_worker.lfs.pointer import Pointer, parse_pointer, point_to
+
+if TYPE_CHECKING:
+    from github_worker.lfs.files import LargeFiles
 
 MAX_FILE_BYTES = 100 * 1024 * 1024  # GitHub refuses larger ones
 _RULE_FILES = (b".gitattributes", b".gitignore")
@@ -67,7 +72,7 @@ class Worktree:
     """One look at a worktree; what must be left out is known once all changes were yielded.
 
     `make_blob` returns the id of a blob, and may store it. Of changes, only those of the files that
-    `selects` are looked for.
+    `selects` are looked for. `large` are the files that were read for which a pointer stands in commits.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Worktree:
         selects: Callable[[bytes], bool] = select_all,
     ) -> None:
         self.left_out: list[tuple[bytes, str]] = []
+        self.large: dict[bytes, Pointer] = {}
         self._repository = repository
         self._root = os.fsencode(repository.folder) + b"/"
         self._files = repository.files
@@ -214,9 +220,13 @@ class Worktree:
         if stat.S_ISLNK(status.st_mode):
             return self._make_blob(os.readlink(self._root + path))
         attributes = self._attributes.of(path)
-        if isinstance(name := attributes.get(b"filter"), bytes) and status.st_size:
+        name = attributes.get(b"filter") if status.st_size else None
+        if name == b"lfs" and self._repository.lfs is not None:
+            data = self._clean(self._repository.lfs, path, status)
+        elif isinstance(name, bytes):
             return self._find_filtered(path, status, name)
-        data = self._read(path, status)
+        else:
+            data = self._read(path, status)
         if attributes or self._rules.may_convert:
             data = self._convert(path, data, attributes, entry)
         return self._make_blob(data)
@@ -238,6 +248,13 @@ class Worktree:
             raise UnsupportedRepository(f"{os.fsdecode(path)} cannot be committed: {error}") from None
         return converted
 
+    def _clean(self, lfs: LargeFiles, path: bytes, status: os.stat_result) -> bytes:
+        """Return what git-lfs makes of a file, and remember which content that names."""
+        data, pointer = lfs.clean(self._root + path, status.st_size)
+        if pointer is not None:
+            self.large[path] = pointer
+        return data
+
     def _find_filtered(self, path: bytes, status: os.stat_result, name: bytes) -> bytes:
         """Find the blob of a file that has a filter, which cannot be run here.
 
@@ -248,14 +265,15 @@ class Worktree:
             data = self._read(path, status)
             if self._has(oid := blob_id(data)):
                 return oid
-            if name == b"lfs" and is_lfs_pointer(data):
+            if name == b"lfs" and parse_pointer(data) is not None:
                 return self._make_blob(data)
         if name == b"lfs":
-            pointer = blob_id(lfs_pointer(self._root + path, status.st_size))
+            pointer = blob_id(point_to(self._root + path, status.st_size).encode())
             if self._has(pointer):
                 return pointer
+        why = "and `lfs` was not asked for" if name == b"lfs" else "which is not supported"
         raise UnsupportedRepository(
-            f"{os.fsdecode(path)} has the attribute filter={os.fsdecode(name)}, which is not supported"
+            f"{os.fsdecode(path)} has the attribute filter={os.fsdecode(name)}, {why}"
         )
 
     def _read(self, path: bytes, status: os.stat_result) -> bytes:

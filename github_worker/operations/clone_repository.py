@@ -16,7 +16,7 @@ async def clone_repository(request: CloneRepository, services: Services, report:
     """Clone a repository into the session, or bring the one that is there up to date."""
     async with services.sessions.transaction(request, report, Cloned, may_be_new=True) as transaction:
         outcome = await clone_or_update(request, transaction.session, services, report)
-        if outcome.was_cloned or outcome.pulled:
+        if outcome.has_changed:
             forget_credentials(outcome.workspace.location, report)
             transaction.start_upload()
             await check_out(outcome, report)

@@ -16,6 +16,7 @@ from github_worker.workspace.conflicts import carry_branch
 from github_worker.workspace.push import PushOutcome, push
 from github_worker.workspace.repository import (
     Workspace,
+    choose_lfs,
     forget_credentials,
     open_workspace,
     require_repository,
@@ -38,6 +39,7 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
         workspace = await asyncio.to_thread(
             open_workspace, location, services, request.access_token, committer
         )
+        choose_lfs(workspace, request, services, report)
         repository, branch = workspace.repository, workspace.repository.branch
         staged = summary = await asyncio.to_thread(_stage, request, workspace, report)
         if request.tag or _is_due(repository, branch, staged):

@@ -10,7 +10,12 @@ from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.branch import BranchPlan, background_task, name_branch, start_branch
 from github_worker.workspace.conflicts import carry_branch
-from github_worker.workspace.repository import forget_credentials, open_workspace, require_repository
+from github_worker.workspace.repository import (
+    choose_lfs,
+    forget_credentials,
+    open_workspace,
+    require_repository,
+)
 from github_worker.workspace.secrets import request_secrets
 
 
@@ -23,6 +28,7 @@ async def create_branch(request: CreateBranch, services: Services, report: Repor
     ):
         location = require_repository(transaction.session, request.repo_url)
         workspace = await asyncio.to_thread(open_workspace, location, services, request.access_token)
+        choose_lfs(workspace, request, services, report)
         plan = BranchPlan(
             user_request=request.user_request,
             named=await name_branch(naming, report),

@@ -20,6 +20,7 @@ from github_worker.errors import (
     UnsupportedRepository,
 )
 from github_worker.git.checkout import check_out
+from github_worker.git.lfs import push_large
 from github_worker.git.native import RemoteFaltered
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
@@ -194,6 +195,8 @@ async def _publish(
         if start.trouble:
             raise start.trouble
         refuse(await asyncio.to_thread(screen, repository, secrets))
+        if repository.lfs is not None:
+            await asyncio.to_thread(push_large, repository, branch)
         await asyncio.to_thread(repository.remote.push, branch, new=branch not in start.heads)
     except RemoteMoved as error:
         return report_failure(PushConflict(str(error)), report)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from github_worker.archive.contents import Trust
 from github_worker.contract import Cloned, CloneRepository, InitSession, RepositoryUrl
 from github_worker.errors import MergeConflict, OtherRepository
-from github_worker.git.checkout import fast_forward, write_worktree
+from github_worker.git.checkout import fast_forward, fill_worktree, write_worktree
 from github_worker.git.clone import Choice, choose, default_branch, fetch
 from github_worker.git.config import config_of_clone
 from github_worker.git.remote import RemoteHeads
@@ -21,6 +21,7 @@ from github_worker.sessions.transaction import Session
 from github_worker.workspace.repository import (
     SessionRepository,
     Workspace,
+    choose_lfs,
     find_repository,
     locate,
     open_workspace,
@@ -29,13 +30,22 @@ from github_worker.workspace.repository import (
 
 
 class CloneOutcome(Struct, frozen=True):
-    """A repository in a session; `to_check_out` is the commit whose files are still to come."""
+    """A repository in a session; `to_check_out` is the commit whose files are still to come.
+
+    `filled` says that contents came in the place of git-lfs's pointers.
+    """
 
     workspace: Workspace
     branch: str
     was_cloned: bool
     pulled: bool = False
     to_check_out: str | None = None
+    filled: bool = False
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the session is another one than before."""
+        return self.was_cloned or self.pulled or self.filled
 
     def result(self) -> Cloned:
         """Say it as clone-repository does."""
@@ -103,6 +113,7 @@ async def _clone(
     location.write_config(config_of_clone(url, choice.branch, single=not request.all_branches))
     session.metadata.record_clone(url, choice.branch, location.cloned_path)
     workspace = Workspace(location, repository)
+    choose_lfs(workspace, request, services, report)
     return CloneOutcome(workspace, choice.branch, was_cloned=True, to_check_out=choice.at)
 
 
@@ -128,9 +139,11 @@ async def _update(
     location = require_repository(session, request.repo_url)
     report("repo_exists", f"The session holds {location.url.owner}/{location.url.name} already")
     workspace = await asyncio.to_thread(open_workspace, location, services, request.access_token)
+    choose_lfs(workspace, request, services, report)
     branch = workspace.repository.branch
     pulled = await asyncio.to_thread(_pull, workspace.repository, branch)
-    return CloneOutcome(workspace, branch, was_cloned=False, pulled=pulled)
+    filled = await asyncio.to_thread(fill_worktree, workspace.repository)
+    return CloneOutcome(workspace, branch, was_cloned=False, pulled=pulled, filled=filled)
 
 
 def _pull(repository: Repository, branch: str) -> bool:

@@ -7,6 +7,7 @@ import os
 import shutil
 
 from github_worker.git.checkout import reset_index
+from github_worker.git.repository import Repository
 from github_worker.services import Services
 from github_worker.sessions.transaction import Session
 from github_worker.workspace.clone import CloneOutcome, require_empty
@@ -45,6 +46,7 @@ def _carry_branch(
     branch, tip = repository.branch, repository.tip(repository.branch)
     renewed = open_workspace(require_repository(newer, str(repository.remote.url)), services, token=None)
     renewed.location.remove_credentials()
+    _carry_lfs(repository, renewed)
     target = renewed.repository
     is_news = tip is not None and target.import_branch(repository, branch, tip)
     if is_news and (remote_tip := repository.remote_tip(branch)) is not None:
@@ -59,6 +61,13 @@ def _carry_branch(
         reset_index(target, before, tip)
 
 
+def _carry_lfs(source: Repository, target: Workspace) -> None:
+    if source.lfs is not None:
+        from github_worker.workspace.lfs import carry_lfs  # noqa: PLC0415 (few jobs are about large files)
+
+        carry_lfs(source.lfs, target)
+
+
 def _carry_clone(workspace: Workspace, newer: Session) -> None:
     source = workspace.location
     target = locate(newer, source.cloned_path, source.url)
@@ -71,4 +80,5 @@ def _carry_clone(workspace: Workspace, newer: Session) -> None:
         dirs_exist_ok=True,
     )
     target.write_config(source.config())
+    _carry_lfs(workspace.repository, Workspace(target, workspace.repository))
     newer.metadata.copy_from(workspace.session.metadata)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from github_worker.contract import PushError
 from github_worker.errors import JobError, MergeConflict, PushConflict
+from github_worker.git.lfs import push_large
 from github_worker.git.rebase import list_lost_signatures, replay
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
@@ -51,6 +52,8 @@ def report_failure(error: JobError, report: Report) -> PushError:
 async def _push(
     repository: Repository, branch: str, transaction: Transaction[AnyResult], report: Report
 ) -> None:
+    if repository.lfs is not None:
+        await asyncio.to_thread(push_large, repository, branch)
     for _ in range(_TRIES):
         report("pushing", f"Pushing {branch}")
         try:

@@ -15,7 +15,7 @@ from github_worker.git.repository import Person, Repository
 from github_worker.progress import Report
 from github_worker.redaction import Secret, hide
 from github_worker.services import Services
-from github_worker.sessions.transaction import WORKSPACE, RepositoryFolders, Session
+from github_worker.sessions.transaction import WORKSPACE, RepositoryFolders, Session, SessionRequest
 
 _MAX_CONFIG_BYTES = 1024 * 1024
 _MAX_RULES_BYTES = 100 * 1024 * 1024  # as git has it, for a file of patterns
@@ -152,6 +152,14 @@ def open_workspace(
         sparse_checkout=location.read_quarantined("info/sparse-checkout", _MAX_RULES_BYTES),
     )
     return Workspace(location, repository, repository.head)
+
+
+def choose_lfs(workspace: Workspace, request: SessionRequest, services: Services, report: Report) -> None:
+    """Let the repository do what git-lfs does, where the request or the settings ask for it."""
+    if services.uses_lfs(request):
+        from github_worker.workspace.lfs import use_lfs  # noqa: PLC0415 (few jobs are about large files)
+
+        use_lfs(workspace, request.access_token, services, report)
 
 
 def forget_credentials(location: SessionRepository, report: Report) -> None:

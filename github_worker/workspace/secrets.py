@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain, islice
-from typing import Protocol
+from typing import IO, Protocol
 
 from msgspec import Struct, structs, to_builtins
 
@@ -15,12 +15,15 @@ from github_worker.credentials import Scanner
 from github_worker.errors import SecretDetected
 from github_worker.git import commits
 from github_worker.git.commits import Draft, Revision, list_unpushed, read_blob
+from github_worker.git.lfs import open_large
 from github_worker.git.repository import Repository
 from github_worker.progress import Report
 from github_worker.redaction import Secret, scrub
 
 _MOST = 20  # findings that are told of one file, and in one error
 _PART = 1024 * 1024
+_LARGE_PART = 8 * 1024 * 1024
+_MARGIN = 64 * 1024  # more than any credential has
 _MESSAGE = "the commit's message"
 _BRANCH = "the branch's name"
 _TAG = "the tag"
@@ -154,6 +157,9 @@ def _scan_file(
         yield 0, f"{hit.kind} in its name", hit.value
     if blob is not None:
         yield from _scan(read_blob(repository, blob), scanner)
+        if repository.lfs is not None and (content := open_large(repository, blob)) is not None:
+            with content:
+                yield from _scan_stream(content, scanner)
 
 
 def _scan(data: memoryview, scanner: Scanner) -> Iterator[tuple[int, str, bytes]]:
@@ -163,6 +169,21 @@ def _scan(data: memoryview, scanner: Scanner) -> Iterator[tuple[int, str, bytes]
         line += _count_lines(data[seen : hit.at])
         seen = hit.at
         yield line, hit.kind, hit.value
+
+
+def _scan_stream(content: IO[bytes], scanner: Scanner) -> Iterator[tuple[int, str, bytes]]:
+    """Yield the same of a file of any size, of which a part is held at a time.
+
+    Each part has with it what stands before and after it, so that no credential is cut.
+    """
+    line, before, part = 1, b"", content.read(_LARGE_PART)
+    while part:
+        after = content.read(_LARGE_PART)
+        for hit in scanner.scan(memoryview(before + part + after[:_MARGIN])):
+            if len(before) <= hit.at < len(before) + len(part):
+                yield line + (before + part).count(b"\n", len(before), hit.at), hit.kind, hit.value
+        line += part.count(b"\n")
+        before, part = part[-_MARGIN:], after
 
 
 def _count_lines(data: memoryview) -> int:

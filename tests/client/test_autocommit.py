@@ -139,6 +139,17 @@ async def test_a_commit_does_with_credentials_what_it_is_told(
     assert [request.body.get("onSecret") for request in stand_in.requests] == [None, "leave-out"]
 
 
+async def test_a_commit_does_what_git_lfs_does_if_it_is_told(
+    stand_in: StandInWorker, start: Start, caller: _Caller
+) -> None:
+    """Without a word of it, the worker's own setting counts."""
+    for choice in (None, True):
+        auto = start(lfs=choice)
+        auto.touch("s1")
+        await auto.flush()
+    assert [request.body.get("lfs") for request in stand_in.requests] == [None, True]
+
+
 async def test_edits_put_the_commit_off(start: Start, caller: _Caller, clock: FakeClock) -> None:
     """The cooldown runs from the last edit."""
     auto = start()

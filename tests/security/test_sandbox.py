@@ -361,6 +361,7 @@ BASE = {53, 443}
         ({"STORAGE_URL": "az://bucket", "AZURE_STORAGE_USE_EMULATOR": "true"}, BASE | {10_000}),
         ({"STORAGE_URL": "file:///", "AWS_ENDPOINT_URL": "http://s:9000"}, BASE),
         ({"GIT_ALLOWED_HOSTS": "github.com,*"}, None),
+        ({"LFS_ALLOWED_HOSTS": "*,bucket:8443,http://127.0.0.1:9000"}, BASE | {8443, 9000}),
     ],
 )
 def test_the_ports_are_those_that_the_settings_name(env: dict[str, str], ports: set[int] | None) -> None:

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import IO, Literal, cast
 from urllib.parse import unquote, urlsplit
 
-from tests.support.faults import Answer, Disconnect, Fault, Moment, Redirect, boundary, strikes
+from tests.support.faults import Answer, Disconnect, Fault, Flood, Moment, Redirect, boundary, strikes
 from tests.support.http import PIECE, Handler
+from tests.support.lfs import LargeFileServer
 from tests.support.repositories import GIT_ENV, Repository, git
 from tests.support.stand_in import StandIn
 
@@ -64,6 +65,7 @@ class GitServer(StandIn):
         self.root = root
         self.tokens = tokens
         self.manner: Manner = "smart"
+        self.large_files: LargeFileServer | None = None
         self.requests: list[Request] = []
         self._repositories: dict[tuple[str, str], Repository] = {}
         super().__init__(_GitHandler, "git_server", host=host, port=port)
@@ -136,6 +138,10 @@ class _GitHandler(Handler):
         repository = match and self.git_server.find(match["owner"], match["name"])
         if isinstance(fault, Answer):
             self.answer(fault.status, fault.body, **fault.headers)
+        elif isinstance(fault, Flood):
+            self.flood(fault)
+        elif (large := self.git_server.large_files) and large.serve(self, request, body, fault):
+            pass
         elif not match and (answer := self.git_server.answer_beside(self, body)):
             self.answer(answer[0], answer[1], Content_Type="application/json; charset=utf-8")
         elif isinstance(fault, Redirect) and match:
