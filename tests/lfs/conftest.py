@@ -140,7 +140,7 @@ def runner(worker_env: dict[str, str]) -> LargeRunner:
 def judge(tmp_path: Path, origin: Origin) -> Judge:
     """Return git with git-lfs, or skip the test where there is none."""
     if shutil.which("git-lfs") is None:
-        pytest.skip("git-lfs is not installed; scripts/test does that as root")
+        pytest.skip("there is no git-lfs: scripts/test could not unpack Debian's package")
     return Judge(tmp_path / "judge", origin)
 
 
