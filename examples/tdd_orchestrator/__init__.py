@@ -1,0 +1,1 @@
+"""From a document to a pull request, test by test, watched on a page."""
