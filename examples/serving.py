@@ -19,9 +19,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(application: Any, **options: Any) -> AsyncIterator[str]:
+async def serving(application: Any, port: int = 0, **options: Any) -> AsyncIterator[str]:
     """Serve `application` in this event loop, and yield its URL; at the end it shuts down as on SIGTERM."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         server = _Server(uvicorn.Config(application, log_level="warning", **options))
         running = asyncio.create_task(server.serve([listener]))
         while not server.started:  # noqa: ASYNC110 (it has no event)
