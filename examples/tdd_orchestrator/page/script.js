@@ -44,12 +44,14 @@ function tick() {
   }
 }
 
-function progress({ total, complete, blocked }) {
+function bar(complete, blocked, rest, label) {
   const part = (is, size) => { const made = make("i", { data: { is } }); made.style.flexGrow = size; return made; };
+  return make("div", { className: "bar", role: "img", ariaLabel: label }, part("complete", complete), part("blocked", blocked), part("rest", rest));
+}
+
+function progress({ total, complete, blocked }) {
   const label = `${complete} of ${count(total, "task")} complete${blocked ? `, ${blocked} blocked` : ""}`;
-  return make("div", { className: "progress" },
-    make("div", { className: "bar", role: "img", ariaLabel: label }, part("complete", complete), part("blocked", blocked), part("rest", Math.max(total - complete - blocked, total ? 0 : 1))),
-    make("span", {}, label));
+  return make("div", { className: "progress" }, bar(complete, blocked, total ? total - complete - blocked : 1, label), make("span", {}, label));
 }
 
 function stages(task) { // what each of the three has come to
@@ -66,8 +68,8 @@ function card(task) {
     make("button", { id: `task/${task.key}`, className: "title", onclick: () => show(task.key) }, task.title),
     make("ol", { className: "stages" }, ...stages(task).map(([stage, is]) =>
       make("li", { data: { stage, is }, title: `${stage}: ${is}` }, make("span", { className: "unseen" }, `${stage}: ${is}`)))),
-    make("p", { className: "meta" }, make("code", {}, task.key), task.stage && task.status !== "complete" && ` ${task.stage}`,
-      task.worker && ` by ${task.worker}`, task.attempts > 1 && `, attempt ${task.attempts}`, task.commit && task.status === "complete" && make("code", {}, task.commit.slice(0, 7))),
+    make("p", { className: "meta" }, task.stage && task.status !== "complete" && make("span", {}, make("em", { data: { stage: task.stage } }, task.stage), task.worker && ` by ${task.worker}`),
+      task.attempts > 1 && make("span", {}, count(task.attempts, "attempt")), task.commit && task.status === "complete" && make("code", {}, task.commit.slice(0, 7))),
     task.error && make("p", { className: "error" }, task.error),
     task.status === "blocked" && retry(task.key, "card"));
 }
@@ -76,9 +78,9 @@ const retry = (key, place) => make("button", { id: `retry/${place}/${key}`, oncl
 
 function worker({ id, status, task, stage, heartbeatAt }) {
   const time = heartbeatAt && age(heartbeatAt);
-  if (time) time.dataset.beat = "";
+  if (time && status !== "stopped") time.dataset.beat = "";
   return make("li", { data: { is: status } }, make("strong", {}, id), chip(status),
-    make("span", { className: "what" }, task ? state.tasks.get(task)?.title ?? task : "waits for a task", stage && make("em", { data: { stage } }, stage)),
+    make("span", { className: "what" }, task ? state.tasks.get(task)?.title ?? task : status === "idle" && "waits for a task", stage && make("em", { data: { stage } }, stage)),
     make("span", { className: "meta" }, "♥ ", time ?? "never"));
 }
 
@@ -110,18 +112,14 @@ function projectCard(project) {
     make("p", { className: "meta" }, make("code", {}, project.path)),
     run && make("p", { className: "what" }, run.document), run && progress(run.tasks),
     status === "locked" ? make("p", { className: "error" }, "It has another key than this page.") :
-    status !== "running" && make("p", { className: "error" }, age(project.lastSeen, status === "down" ? "Does not answer; it was seen " : "Was stopped ")),
+    status === "down" ? make("p", { className: "error" }, "It does not answer; it was seen ", age(project.lastSeen)) :
+    status === "stopped" && make("p", { className: "meta" }, "It was stopped ", age(project.lastSeen)),
     open ? make("p", { className: "error" }, `${count(open, "circuit")} open`) : null, pullRequest(run));
 }
 
 function metric([stage, { passed = 0, failed = 0, sum = 0, timed = 0 }]) {
-  return make("li", { data: { stage } }, make("strong", {}, stage), progressOf(passed, failed),
-    make("span", { className: "meta" }, `${passed} passed, ${failed} failed`, timed ? `, ${seconds(sum / timed)} each` : ""));
-}
-
-function progressOf(passed, failed) {
-  const part = (is, size) => { const made = make("i", { data: { is } }); made.style.flexGrow = size; return made; };
-  return make("div", { className: "bar", ariaHidden: "true" }, part("complete", passed), part("blocked", failed));
+  const label = `${passed} of ${count(passed + failed, "attempt")}`;
+  return make("li", { data: { stage } }, make("strong", {}, stage), bar(passed, failed, 0, label), make("span", { className: "meta" }, label, timed ? `, ${seconds(sum / timed)} each` : ""));
 }
 
 function metrics() { // Prometheus' text: tdd_stage_…{stage="red",outcome="passed"} 3
@@ -159,7 +157,8 @@ function drawProject() {
   }
   const busy = (each) => ({ ...each, title: state.tasks.get(each.task)?.title });
   fill($("workers"), [...state.workers.values()].map(busy), worker);
-  const circuits = [...state.circuits.values()];
+  const part = ({ id }) => id.slice(id.indexOf(":") + 1), rank = (each) => STAGES.indexOf(part(each));
+  const circuits = [...state.circuits.values()].sort((a, b) => rank(a) - rank(b) || part(a).localeCompare(part(b), "en", { numeric: true }));
   fill($("circuits"), Object.keys(LEVELS).flatMap((level) => {
     const those = circuits.filter((each) => each.level === level);
     return those.length ? [{ heading: LEVELS[level] }, ...those] : [];
@@ -184,8 +183,10 @@ async function show(key) {
   if (!$("details").open) $("details").showModal();
 }
 
+const outcome = ({ stage, ok }) => stage === "red" ? ok ? "fails as it must" : "does not fail as it must" : ok ? "passes" : "fails";
+
 const tried = (each) => make("li", { data: { stage: each.stage, is: each.ok ? "done" : "failed" } },
-  make("p", {}, make("em", { data: { stage: each.stage } }, each.stage), ` attempt ${each.attempt} ${each.ok ? "passed" : "failed"}`,
+  make("p", {}, make("em", { data: { stage: each.stage } }, each.stage), ` attempt ${each.attempt} ${outcome(each)}`,
     each.exitStatus !== null && `, exit status ${each.exitStatus}`, each.seconds !== null && `, ${seconds(each.seconds)}`, each.commit && make("code", {}, each.commit.slice(0, 7)), age(each.at)),
   each.output && make("details", {}, make("summary", {}, "Output"), make("pre", { tabIndex: 0 }, each.output)));
 
@@ -202,7 +203,8 @@ async function call(path, options = {}) {
 function askKey(tried) { // one dialog for all who wait
   if (sessionStorage.getItem("key") !== tried) return Promise.resolve();
   $("wrong").hidden = !tried;
-  if (!$("ask").open) { $("key").value = ""; connection("locked"); $("ask").showModal(); }
+  connection("locked");
+  if (!$("ask").open) { $("key").value = ""; $("ask").showModal(); }
   return new Promise((resolve) => $("ask").addEventListener("close", () => {
     if ($("key").value) sessionStorage.setItem("key", $("key").value);
     resolve();
@@ -214,7 +216,7 @@ async function attempt(action) {
     $("alert").hidden = true;
     return await action();
   } catch (error) {
-    $("alert").textContent = error.message;
+    $("alert").textContent = error instanceof TypeError ? "The server does not answer." : error.message;
     $("alert").hidden = false;
     return null;
   }
@@ -229,11 +231,12 @@ async function post(button, path, kept) {
 
 const keep = (kept, item) => { kept.set(item.key ?? item.id, item); draw(); };
 
-async function measure() { // once a second at most
-  if (measuring) return;
-  measuring = setTimeout(() => { measuring = null; }, 1000);
-  measured = await call("metrics").then((answer) => answer.text(), () => measured);
-  draw();
+function measure() { // soon, and once for all that happens until then
+  measuring ??= setTimeout(async () => {
+    measuring = null;
+    measured = await call("metrics").then((answer) => answer.text(), () => measured);
+    draw();
+  }, 400);
 }
 
 const hear = {
@@ -270,6 +273,7 @@ async function listen() { // until the connection ends, or nothing came for long
   let watch, text = "";
   const alive = () => { clearTimeout(watch); watch = setTimeout(() => stop.abort(), 50_000); };
   try {
+    alive();
     const answer = await call("events", { signal: stop.signal });
     skew = Date.parse(answer.headers.get("date")) - Date.now() || 0;
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -305,9 +309,10 @@ async function select() { // the other projects, where this page is behind the a
   const { projects } = await call("../../projects").then((answer) => answer.json());
   const here = decodeURIComponent(location.pathname.split("/").at(-2));
   $("selector").replaceChildren(make("option", { value: "../../" }, "All projects"),
-    ...projects.map(({ id, name, status }) => make("option", { value: `../${encodeURIComponent(id)}/`, selected: id === here }, status === "running" ? name : `${name}, ${status}`)));
+    ...projects.map(({ id, status }) => make("option", { value: `../${encodeURIComponent(id)}/`, selected: id === here }, status === "running" ? id : `${id}, ${status}`)));
   $("selector").addEventListener("change", (event) => location.assign(event.target.value));
   $("selector").hidden = false;
+  $("name").className = "unseen";
 }
 
 start();
