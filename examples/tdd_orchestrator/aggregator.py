@@ -102,7 +102,7 @@ async def _ask(project: Project, http: httpx.AsyncClient) -> dict[str, Any]:
         newest = next(iter(runs.raise_for_status().json()["runs"]), None)
         return shown | {"health": health, "run": newest}
     except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-        _logger.info("%s does not answer: %r", project.api_url, error)
+        _logger.debug("%s does not answer: %r", project.api_url, error)
         return shown | {"status": "down"}
 
 
