@@ -82,13 +82,13 @@ async def test_a_repository_in_groups_is_cloned_branched_and_committed(
     assert git("-C", worktree, "remote", "get-url", "origin").decode().strip() == origin.url
 
 
-async def test_a_pull_request_of_another_forge_is_refused_in_words(
+async def test_a_pull_request_of_an_unknown_forge_is_refused_in_words(
     worker_env: dict[str, str], sessions: SessionFolder
 ) -> None:
     """The token is sent nowhere."""
-    github = {"repoUrl": "https://gitlab.com/group/sub/demo.git", "baseBranch": "main", "clonedPath": "demo"}
+    github = {"repoUrl": "https://bitbucket.org/group/demo.git", "baseBranch": "main", "clonedPath": "demo"}
     sessions.put(SESSION, pack(metadata(SESSION, github=github, branch="topic")))
     body = f'{{"sessionId":"{SESSION}","base":"main","githubAccessToken":"{WRITE_TOKEN}"}}'
-    runner = JobRunner(worker_env | {"GIT_ALLOWED_HOSTS": "gitlab.com"})
-    with pytest.raises(UnsupportedRepository, match="GitLab"):
+    runner = JobRunner(worker_env | {"GIT_ALLOWED_HOSTS": "bitbucket.org"})
+    with pytest.raises(UnsupportedRepository, match="Bitbucket"):
         await runner.run(decode_request(CreatePullRequest, body.encode()))
