@@ -6,30 +6,54 @@ XDL_MERGE_ZEALOUS, since another comparison now and then merges the same lines t
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Iterator
+
+from msgspec import Struct, structs
 
 _OFTEN = 64  # occurrences of a line from which git compares another way, which is not done here
 _LINES = 200_000
+_NEAR = 3  # lines between two conflicts that git shows as one
 
 
 class LinesConflict(Exception):
-    """The texts have no merge, or none that is certain to be git's."""
+    """The texts have no merge."""
 
 
-def merge(base: bytes, one: bytes, other: bytes) -> bytes:
-    """Merge two versions of a text; raise LinesConflict where git has a conflict."""
+class LinesUncertain(LinesConflict):
+    """The texts have no merge that is certain to be git's."""
+
+
+class Markers(Struct, frozen=True):
+    """The lines around the two sides of a conflict: what each side is called, and how long the signs are."""
+
+    one: bytes
+    other: bytes
+    size: int = 7
+
+
+def merge(base: bytes, one: bytes, other: bytes, markers: Markers | None = None) -> tuple[bytes, bool]:
+    """Merge two versions of a text, and tell whether no conflict is left in it.
+
+    Without `markers` raises LinesConflict where git has a conflict; LinesUncertain in any case.
+    """
     texts = [_split(text) for text in (base, one, other)]
     if sum(map(len, texts)) > _LINES:
-        raise LinesConflict
+        raise LinesUncertain
     old, first, second = texts
     merged, done = [], 0
-    for hunk in _hunks(old, first, second):
-        if hunk.side == _BOTH and not (hunk.count and hunk.of(first) == hunk.of_other(second)):
-            raise LinesConflict
-        if hunk.side == _OTHER:
+    hunks = _simplify(list(_refine(_hunks(old, first, second), first, second)))
+    for hunk in hunks:
+        if hunk.side == _BOTH:
+            if markers is None:
+                raise LinesConflict
+            merged += [*first[done : hunk.start], *_mark(hunk, texts, markers)]
+        elif hunk.side == _OTHER:
             merged += [*first[done : hunk.start], *hunk.of_other(second)]
-            done = hunk.start + hunk.count
-    return b"".join([*merged, *first[done:]])
+        else:
+            continue
+        done = hunk.start + hunk.count
+    is_clean = all(hunk.side != _BOTH for hunk in hunks)
+    return b"".join([*merged, *first[done:]]), is_clean
 
 
 def _split(text: bytes) -> list[bytes]:
@@ -37,7 +61,7 @@ def _split(text: bytes) -> list[bytes]:
     return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 
 
-_ONE, _OTHER, _BOTH = 1, 2, 0
+_ONE, _OTHER, _BOTH, _SAME = 1, 2, 0, 4
 
 
 class _Hunk(Struct):
@@ -55,6 +79,10 @@ class _Hunk(Struct):
     def of_other(self, lines: list[bytes]) -> list[bytes]:
         return lines[self.other_start : self.other_start + self.other_count]
 
+    @property
+    def end(self) -> int:
+        return self.start + self.count
+
     def touches(self, later: _Hunk) -> bool:
         return (
             later.start <= self.start + self.count or later.other_start <= self.other_start + self.other_count
@@ -65,6 +93,54 @@ class _Hunk(Struct):
             self.side = _BOTH
         self.count = later.start + later.count - self.start
         self.other_count = later.other_start + later.other_count - self.other_start
+
+
+def _refine(hunks: list[_Hunk], first: list[bytes], second: list[bytes]) -> Iterator[_Hunk]:
+    """Yield conflicts as no more than what differs between the two sides (`xdl_refine_conflicts`)."""
+    for hunk in hunks:
+        if hunk.side != _BOTH or not hunk.count or not hunk.other_count:
+            yield hunk
+            continue
+        edits = _diff(hunk.of(first), hunk.of_other(second))
+        if not edits:
+            yield structs.replace(hunk, side=_SAME)
+        for edit in edits:
+            start, other_start = hunk.start + edit.old, hunk.other_start + edit.new
+            yield _Hunk(_BOTH, start, edit.old_count, other_start, edit.new_count)
+
+
+def _simplify(hunks: list[_Hunk]) -> list[_Hunk]:
+    """Join conflicts that three lines or fewer are between (`xdl_simplify_non_conflicts`)."""
+    joined: list[_Hunk] = []
+    for hunk in hunks:
+        last = joined[-1] if joined else None
+        if last is None or last.side != _BOTH or hunk.side != _BOTH or hunk.start - last.end > _NEAR:
+            joined.append(hunk)
+        else:
+            last.extend(hunk)
+    return joined
+
+
+def _mark(hunk: _Hunk, texts: list[list[bytes]], markers: Markers) -> Iterator[bytes]:
+    """Yield a conflict as git writes it (`fill_conflict_hunk`)."""
+    base, first, second = texts
+    ends = _end_of(first, max(hunk.start - 1, 0)), _end_of(second, max(hunk.other_start - 1, 0)), _end_of(base, 0)
+    end = b"\r\n" if b"\n" not in ends and ends[-1] else b"\n"  # `is_cr_needed`
+    for sign, name, lines in (
+        (b"<", markers.one, hunk.of(first)),
+        (b"=", b"", hunk.of_other(second)),
+        (b">", markers.other, []),
+    ):
+        yield sign * markers.size + (b" " + name if name else b"") + end
+        yield from (line if line.endswith(b"\n") else line + end for line in lines)
+
+
+def _end_of(lines: list[bytes], at: int) -> bytes | None:
+    """Return the line end at a line, or before the last one if that has none (`is_eol_crlf`)."""
+    if not lines or (not lines[at].endswith(b"\n") and not at):
+        return None
+    line = lines[at] if lines[at].endswith(b"\n") else lines[at - 1]
+    return b"\r\n" if line.endswith(b"\r\n") else b"\n"
 
 
 class _Edit(Struct, frozen=True):
@@ -177,14 +253,14 @@ class _Search:
         self._rarity = _OFTEN + 1
 
     def best(self) -> _Region | None:
-        """Return the best match, None if no line is in common; raise LinesConflict if all occur often."""
+        """Return the best match, None if no line is in common; raise LinesUncertain if all occur often."""
         at, common = self._region.new_start, False
         while at < self._region.new_end:
             places = self._places.get(self._new[at], [])
             common = common or bool(places)
             at = self._try(places, at) if places and len(places) <= self._rarity else at + 1
         if common and self._rarity > _OFTEN:
-            raise LinesConflict
+            raise LinesUncertain
         return self._best
 
     def _try(self, places: list[int], at: int) -> int:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 
 import pygit2
-from pygit2.enums import DiffOption, FileMode, MergeFlag, SortMode
+from pygit2.enums import SortMode
 
 from github_worker.errors import PushConflict
-from github_worker.git import lines
-from github_worker.git.attributes import Attributes
 from github_worker.git.checkout import check_out
-from github_worker.git.renames import REGULAR, Change, Edit, File, Similarity, plan, three_way
+from github_worker.git.merge import MergeUncertain, merge_trees, name_paths
 from github_worker.git.repository import Repository
 
-_FLAGS = DiffOption.INCLUDE_TYPECHANGE | DiffOption.SKIP_BINARY_CHECK
-_NO_RENAMES = MergeFlag(0)
-_BINARY_START = 8000  # a NUL within as many bytes makes a file binary
-_DRIVER = b"merge"  # the attribute that says how a file is merged
-_SHOWN = 10
 _SPACES = b" \t\r\n"
 _NO_COMMIT = "0" * 40
 _SIGNED = b"\ngpgsig "
@@ -53,141 +45,27 @@ def list_lost_signatures(repository: Repository, before: str, tip: str) -> list[
     return [oid for oid, signature in signatures if signer is None or not signer.has_signed(signature)]
 
 
-class _Merge:
-    """A merge of what two sides made of one tree."""
-
-    def __init__(
-        self, repository: Repository, base: pygit2.Tree, remote: pygit2.Tree, local: pygit2.Tree
-    ) -> None:
-        self._repository = repository
-        self._libgit2 = repository.libgit2
-        self._head = remote
-        self._trees = [base, remote, local]
-        self._edits = _edits(base, remote), _edits(base, local)
-
-    def tree(self) -> pygit2.Oid:
-        """Return the merged tree; raise PushConflict where there is none or it is not certain."""
-        remote, local = (_to_change(*pair) for pair in zip(self._edits, self._trees[1:], strict=True))
-        decided = plan(remote, local, Similarity(self._blob).compare)
-        if decided.clashes:
-            raise _conflict("Files were moved, deleted or replaced on both sides", decided.clashes)
-        if decided.remote or decided.local:
-            self._follow(decided.remote, decided.local)
-        return self._merge()
-
-    def _follow(self, remote_moves: dict[str, str], local_moves: dict[str, str]) -> None:
-        """Let all three trees have the files that one side moved where it has them."""
-        base, remote, local = self._trees
-        base = self._move(base, remote_moves | local_moves)
-        remote, local = self._move(remote, local_moves), self._move(local, remote_moves)
-        self._trees = [base, remote, local]
-        self._edits = _edits(base, remote), _edits(base, local)
-
-    def _move(self, tree: pygit2.Tree, moves: dict[str, str]) -> pygit2.Tree:
-        """Return a tree with files moved, those of them that it has."""
-        index = pygit2.Index()
-        index.read_tree(tree)
-        size = len(index)
-        entries = {new: index[old] for old, new in moves.items() if old in index}
-        for entry in entries.values():
-            index.remove(entry.path)
-        for path, entry in entries.items():
-            index.add(pygit2.IndexEntry(path, entry.id, entry.mode))
-        if len(index) != size:  # a file or a folder gave way
-            raise _conflict("A file was moved to where another one is", set(entries))
-        return self._libgit2[index.write_tree(self._libgit2)].peel(pygit2.Tree)
-
-    def _merge(self) -> pygit2.Oid:
-        base, remote, local = (tree.id for tree in self._trees)
-        merged = self._libgit2.merge_trees(base, remote, local, flags=_NO_RENAMES)
-        for entry in self._merge_files():
-            if merged.conflicts and entry.path in merged.conflicts:
-                del merged.conflicts[entry.path]
-            merged.add(entry)
-        if merged.conflicts:
-            raise _conflict("The remote changed the same lines", _list_conflicts(merged))
-        return merged.write_tree(self._libgit2)
-
-    def _merge_files(self) -> Iterator[pygit2.IndexEntry]:
-        """Yield what becomes of the files that both sides changed, each in its way."""
-        ones, others = self._edits
-        both = [path for path in ones.keys() & others.keys() if ones[path].new != others[path].new]
-        for path in both:
-            old, one, other = ones[path].old, ones[path].new, others[path].new
-            if one is not None and other is not None and one.kind == other.kind == REGULAR:
-                yield self._merge_file(path, old, one, other)
-
-    def _merge_file(self, path: str, old: File | None, one: File, other: File) -> pygit2.IndexEntry:
-        """Merge a file's permissions and its text; what was no file before counts as an empty one."""
-        mode = three_way(old.mode if old else 0, one.mode, other.mode)
-        if mode is None:
-            raise _conflict("Both sides changed a file's permissions", {path})
-        oid = three_way(old.id if old else "", one.id, other.id)
-        if oid is None:
-            base = self._blob(old.id) if old and old.kind == REGULAR else b""
-            text = self._merge_text(path, base, self._blob(one.id), self._blob(other.id))
-            oid = str(self._libgit2.create_blob(text))
-        return pygit2.IndexEntry(path, pygit2.Oid(hex=oid), FileMode(mode))
-
-    def _merge_text(self, path: str, *texts: bytes) -> bytes:
-        rules = self._repository.rules
-        attributes = Attributes(
-            self._attribute_file, rules.attributes, ignore_case=rules.ignore_case, names=frozenset({_DRIVER})
-        )
-        driver = attributes.of(os.fsencode(path)).get(_DRIVER, True)
-        if driver not in {True, b"text"} or any(b"\0" in text[:_BINARY_START] for text in texts):
-            raise _conflict("Both sides changed files that are not merged by lines", {path})
-        try:
-            return lines.merge(*texts)
-        except lines.LinesConflict:
-            raise _conflict("The remote changed the same lines", {path}) from None
-
-    def _blob(self, oid: str) -> bytes:
-        return self._libgit2[oid].peel(pygit2.Blob).data
-
-    def _attribute_file(self, folder: bytes) -> bytes | None:
-        """Return a .gitattributes of the tree to merge into: git has it in the worktree by then."""
-        tree, path = self._head, os.fsdecode(folder + b"/.gitattributes").lstrip("/")
-        is_file = path in tree and tree[path].filemode in {FileMode.BLOB, FileMode.BLOB_EXECUTABLE}
-        return self._blob(str(tree[path].id)) if is_file else None
-
-
 def _pick(repository: Repository, commit: pygit2.Commit, onto: str) -> str:
     """Make a commit again on top of `onto`; one that changes nothing any more is left out."""
     base, head = _parent_tree(repository, commit), repository.tree(onto)
     if commit.tree.id == base.id:
         tree = head.id
     else:
-        tree = _Merge(repository, base, head, commit.tree).tree()
+        tree = _merge(repository, base, head, commit.tree)
         if tree == head.id:
             return onto
     made = _copy_commit(commit.read_raw(), str(tree), onto, repository.committer.stamp())
     return repository.write_commit(made.decode())
 
 
-def _to_change(edits: dict[str, Edit], tree: pygit2.Tree) -> Change:
-    return Change(edits, lambda path: path in tree and tree[path].filemode == FileMode.TREE)
-
-
-def _edits(base: pygit2.Tree, side: pygit2.Tree) -> dict[str, Edit]:
-    deltas = base.diff_to_tree(side, flags=_FLAGS).deltas
-    return {
-        os.fsdecode(delta.new_file.raw_path): Edit(_to_file(delta.old_file), _to_file(delta.new_file))
-        for delta in deltas
-    }
-
-
-def _to_file(side: pygit2.DiffFile) -> File | None:
-    return None if side.mode == FileMode.UNREADABLE else File(str(side.id), int(side.mode))
-
-
-def _list_conflicts(merged: pygit2.Index) -> set[str]:
-    return {side.path for sides in merged.conflicts or () for side in sides if side is not None}
-
-
-def _conflict(what: str, paths: set[str] | frozenset[str]) -> PushConflict:
-    first = ", ".join(sorted(paths)[:_SHOWN])
-    return PushConflict(f"{what}: {first}{' …' if len(paths) > _SHOWN else ''}")
+def _merge(repository: Repository, base: pygit2.Tree, head: pygit2.Tree, side: pygit2.Tree) -> pygit2.Oid:
+    try:
+        merged = merge_trees(repository, base, head, side)
+    except MergeUncertain as error:
+        raise PushConflict(str(error)) from error
+    if merged.conflicts:
+        raise PushConflict(f"The remote changed the same lines: {name_paths(merged.paths)}")
+    return merged.tree
 
 
 def _list_missing(repository: Repository, branch: str, onto: str) -> list[pygit2.Commit]:

@@ -219,7 +219,7 @@ class _Side:
         """The files that are gone, by every folder above them."""
         folders: dict[str, list[str]] = {}
         for path in self.gone:
-            for folder in _folders(path):
+            for folder in list_folders(path):
                 folders.setdefault(folder, []).append(path)
         return folders
 
@@ -307,7 +307,7 @@ def _find_astray(side: _Side, other: _Side) -> Iterator[str]:
     """Yield what the other side adds to folders that `side` may have moved: case 5."""
     may_have_moved = cache(lambda folder: any(map(side.may_be, side.emptied(folder))))
     for path in other.new:
-        if any(map(may_have_moved, _folders(path))):
+        if any(map(may_have_moved, list_folders(path))):
             yield path
 
 
@@ -315,10 +315,10 @@ def _find_mixed(one: _Side, other: _Side) -> Iterator[str]:
     """Yield the files that one side adds where the other one adds a folder: case 6."""
     for side, against in ((one, other), (other, one)):
         for path in side.new:
-            yield from (folder for folder in _folders(path) if folder in against.new)
+            yield from (folder for folder in list_folders(path) if folder in against.new)
 
 
-def _folders(path: str) -> Iterator[str]:
+def list_folders(path: str) -> Iterator[str]:
     """Yield the folders above a path, the nearest first."""
     while path := path.rpartition("/")[0]:
         yield path
