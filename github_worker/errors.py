@@ -199,6 +199,12 @@ class PushConflict(JobError):
     code = "push_conflict"
 
 
+class UncommittedChanges(JobError):
+    """Uncommitted changes are in the way."""
+
+    code = "uncommitted_changes"
+
+
 class FileTooLarge(JobError):
     """A changed file is over the size that the forge takes."""
 

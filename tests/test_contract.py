@@ -231,7 +231,10 @@ def test_the_stand_in_answers_as_a_worker_does(
         for kind, fields in jobs(origin.url):
             if kind.operation == "commit-and-push":
                 sessions.edit("s-1", {"new.txt": "new\n"})
-            if "base" in fields:
+            if kind.operation == "sync-branch":
+                origin.branch("later")
+                origin.commit({"later": "1"}, "Later", "later")
+            elif "base" in fields:
                 github.repository.commit("topic", "Go on", {kind.operation: "1"})
             told = play(restart_loop.base_url, kind, fields)
             assert play(stand_in.base_url, kind, fields) == told
@@ -249,6 +252,9 @@ def jobs(url: str) -> Iterator[tuple[type[Request], dict[str, Any]]]:
         "create-pull-request": {**hosted, "head": "topic", "base": "main", "title": "Dark", "body": "Mode"},
         "merge-pull-request": {**hosted, "pull_number": 1},
         "auto-pull-request": {**hosted, "branch": "topic", "base": "main", "title": "Dark", "body": "Mode"},
+        "sync-branch": {**ours, "base": "later"},
+        "switch-branch": {**ours, "branch": "later"},
+        "inspect-session": {**ours, "patch_bytes": 1000},
     }
     return ((kind, fields[operation]) for operation, kind in REQUESTS.items())
 

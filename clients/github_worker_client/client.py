@@ -16,6 +16,8 @@ from github_worker.contract import (
     Author,
     AutoPullRequest,
     BranchCreated,
+    BranchSwitched,
+    BranchSynced,
     Cloned,
     CloneRepository,
     CoAuthor,
@@ -25,6 +27,7 @@ from github_worker.contract import (
     CreatePullRequest,
     Health,
     InitSession,
+    InspectSession,
     MergeMethod,
     MergePullRequest,
     NewTag,
@@ -34,7 +37,11 @@ from github_worker.contract import (
     PullRequestOpened,
     Request,
     SessionInitialised,
+    SessionInspected,
     Status,
+    SwitchBranch,
+    SyncBranch,
+    SyncMethod,
 )
 from github_worker.redaction import Secret
 from github_worker.retry import Backoff
@@ -490,6 +497,99 @@ class GitHubWorker:
             request_id=request_id,
         )
         return await self._result(request, PullRequestFinished, on_event)
+
+    async def sync_branch(
+        self,
+        *,
+        session_id: str,
+        access_token: Token | None = None,
+        base: str | None = None,
+        method: SyncMethod = "merge",
+        force_with_lease: bool = False,
+        leave_conflicts: bool = False,
+        author: Author | None = None,
+        lfs: bool | None = None,
+        request_id: str | None = None,
+        on_event: OnEvent | None = None,
+    ) -> BranchSynced:
+        """Bring the newer commits of a base branch into the session's branch; uncommitted work stays.
+
+        - `session_id`: a session that holds a repository.
+        - `access_token`: may be left out for a public repository.
+        - `base`: the branch whose commits are brought in; the one that the session began at by default.
+        - `method`: `merge`, or `rebase` for a branch of which nothing is pushed.
+        - `force_with_lease`: whether to rebase a branch that is pushed too, and push it over what the session
+          knows of it; no by default.
+        - `leave_conflicts`: whether conflicts of a merge are left in the session, for somebody to resolve:
+          the next `commit_and_push` concludes the merge. By default they are a MergeConflict, and nothing
+          changes.
+        - `author`: the merge commit's author; the worker itself by default.
+        - `lfs`: whether to do what git-lfs does; the worker's `LFS` by default.
+        """
+        request = wire.build(
+            SyncBranch,
+            session_id=session_id,
+            access_token=access_token,
+            base=base,
+            method=method,
+            force_with_lease=force_with_lease,
+            leave_conflicts=leave_conflicts,
+            author=author,
+            lfs=lfs,
+            request_id=request_id,
+        )
+        return await self._result(request, BranchSynced, on_event)
+
+    async def switch_branch(
+        self,
+        *,
+        session_id: str,
+        branch: str,
+        access_token: Token | None = None,
+        lfs: bool | None = None,
+        request_id: str | None = None,
+        on_event: OnEvent | None = None,
+    ) -> BranchSwitched:
+        """Put the session on a branch that it or the remote has; uncommitted work is carried along.
+
+        - `session_id`: a session that holds a repository.
+        - `branch`: the branch; where only the remote has it, the session's new one follows it.
+        - `access_token`: may be left out for a public repository, or a branch that the session has.
+        - `lfs`: whether to do what git-lfs does; the worker's `LFS` by default.
+        """
+        request = wire.build(
+            SwitchBranch,
+            session_id=session_id,
+            branch=branch,
+            access_token=access_token,
+            lfs=lfs,
+            request_id=request_id,
+        )
+        return await self._result(request, BranchSwitched, on_event)
+
+    async def inspect_session(
+        self,
+        *,
+        session_id: str,
+        access_token: Token | None = None,
+        patch_bytes: int | None = None,
+        request_id: str | None = None,
+        on_event: OnEvent | None = None,
+    ) -> SessionInspected:
+        """Say what the session's repository holds that is not committed or not pushed; nothing is changed.
+
+        - `session_id`: a session that holds a repository.
+        - `access_token`: is not used, as the remote is not asked.
+        - `patch_bytes`: how many bytes of the changes to return as a patch; none by default.
+        """
+        request = wire.build(
+            InspectSession,
+            session_id=session_id,
+            access_token=access_token,
+            patch_bytes=patch_bytes,
+            request_id=request_id,
+        )
+        return await self._result(request, SessionInspected, on_event)
 
     async def health(self) -> Health:
         """Ask one replica, once, how it is; raise WorkerUnavailable if it does not answer."""

@@ -66,6 +66,9 @@ class GitHubWorker:
     create_pull_request = _blocking(client.GitHubWorker.create_pull_request)
     merge_pull_request = _blocking(client.GitHubWorker.merge_pull_request)
     auto_pull_request = _blocking(client.GitHubWorker.auto_pull_request)
+    sync_branch = _blocking(client.GitHubWorker.sync_branch)
+    switch_branch = _blocking(client.GitHubWorker.switch_branch)
+    inspect_session = _blocking(client.GitHubWorker.inspect_session)
     health = _blocking(client.GitHubWorker.health)
     status = _blocking(client.GitHubWorker.status)
 

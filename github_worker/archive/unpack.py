@@ -11,6 +11,7 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -47,18 +48,30 @@ def unpack(
     tally: Tally | None = None,
     *,
     spool: Spool | None = None,
+    within: bytes = b"",
 ) -> Inventory:
     """Write the content of a gzip'd tar into empty `folders`, and return all that a disk cannot say of it.
 
-    With a `spool`, plain files wait there until they are fetched, as far as that is possible.
+    With a `spool`, plain files wait there until they are fetched, as far as that is possible. `within` is a
+    folder of the archive, for whoever wants to look at that alone: all else is passed over.
     Blocks: call it in a thread, and read `tally` from any other. Raises SessionCorrupt, SessionTooLarge,
     OSError of the disk, and what `chunks` raises.
     """
     tally = tally or Tally(limits)
     inventory = Inventory(spool=spool or Spool())
     unpacker = Unpacker(Disk(folders, inventory, tally), inventory, tally)
-    unpacker.run(TarReader(inflate(chunks, tally), tally))
+    reader = TarReader(inflate(chunks, tally), tally)
+    unpacker.run(_PartReader(reader, within) if within else reader)
     return inventory
+
+
+class Reader(Protocol):
+    """Yields an archive's members, and the content of the one that was yielded last."""
+
+    def __iter__(self) -> Iterator[Member]: ...
+    def content(self, member: Member) -> Iterator[memoryview]:
+        """Return a file's bytes in pieces, which must all be taken before the next member."""
+        ...
 
 
 class Unpacker:
@@ -71,7 +84,7 @@ class Unpacker:
         self._mtimes: dict[bytes, int] = {}
         self._links: dict[bytes, Member] = {}
 
-    def run(self, reader: TarReader) -> None:
+    def run(self, reader: Reader) -> None:
         """Write all members, the links last, and set the folders' times."""
         is_named = False
         for member in reader:
@@ -94,7 +107,7 @@ class Unpacker:
         for folder, mtime in self._mtimes.items():
             os.utime(folder, ns=(mtime, mtime))
 
-    def _unpack(self, member: Member, reader: TarReader) -> None:
+    def _unpack(self, member: Member, reader: Reader) -> None:
         self._forget(member.path)
         if member.kind == tar.FILE:
             self._write_file(member, reader)
@@ -107,7 +120,7 @@ class Unpacker:
         else:
             self._keep_special(member)
 
-    def _write_file(self, member: Member, reader: TarReader) -> None:
+    def _write_file(self, member: Member, reader: Reader) -> None:
         disk_mode = member.mode & 0o777 | _least_mode(member.path)
         pieces = reader.content(member)
         if is_loose_object(member.path):
@@ -342,6 +355,26 @@ class TarReader:
             if not self._next_piece():
                 return
             rest = self._piece
+
+
+class _PartReader:
+    """Reads one folder's members of an archive, and passes over all others."""
+
+    def __init__(self, reader: TarReader, folder: bytes) -> None:
+        self._reader = reader
+        self._folder = folder + b"/"
+
+    def __iter__(self) -> Iterator[Member]:
+        for member in self._reader:
+            segments = (segment for segment in member.path.split(b"/") if segment not in (b"", b"."))
+            if b"/".join((*segments, b"")).startswith(self._folder):
+                yield member
+            else:
+                for _ in self.content(member):
+                    pass
+
+    def content(self, member: Member) -> Iterator[memoryview]:
+        return self._reader.content(member)
 
 
 def _size_of(member: Member) -> int:

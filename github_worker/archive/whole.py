@@ -25,7 +25,7 @@ from github_worker.archive.limits import Limits, Tally
 from github_worker.archive.pack import TarWriter
 from github_worker.archive.quarantine import Disk, Folders, Inventory, Kind, open_no_follow
 from github_worker.archive.tar import Member, quote
-from github_worker.archive.unpack import TarReader, Unpacker
+from github_worker.archive.unpack import Reader, TarReader, Unpacker
 from github_worker.errors import GitHubWorkerError, Internal, SessionCorrupt, SessionTooLarge
 
 # What opening or reading an entry ends in that something of another kind has taken the place of
@@ -67,7 +67,7 @@ def unpack_whole(
 class _WholeUnpacker(Unpacker):
     """Writes members as they are: git itself judges objects and indexes here."""
 
-    def _write_file(self, member: Member, reader: TarReader) -> None:
+    def _write_file(self, member: Member, reader: Reader) -> None:
         disk_mode = member.mode & 0o777 | 0o400
         path = self._disk.prepare(member.path, Kind.FILE)
         self._disk.write_file(path, disk_mode, member.mtime, reader.content(member), None)

@@ -26,6 +26,7 @@ ADVICE: Mapping[str, str] = {
     "remote_unavailable": _AGAIN,
     "push_rejected": "Read the remote's reason above: a rule of the repository stands against it.",
     "push_conflict": "Resolve the conflict in the session, and commit again; nothing is lost.",
+    "uncommitted_changes": "Commit them first (github-worker run commit-and-push), or take them back.",
     "file_too_large": "Take the file out of the session, or put it under Git LFS.",
     "file_locked": "Ask the owner to unlock it (git lfs unlock), then commit again; nothing is lost.",
     "secret_detected": "Take the credential out and revoke it; or say --on-secret leave-out or allow.",

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from github_worker.contract import (
     BranchCreated,
+    BranchSwitched,
+    BranchSynced,
     Cloned,
     Committed,
     PullRequestFinished,
@@ -14,6 +16,7 @@ from github_worker.contract import (
     PushError,
     Result,
     SessionInitialised,
+    SessionInspected,
 )
 
 Row = tuple[str, str]
@@ -62,6 +65,13 @@ def _choose_rows(result: Result) -> Iterator[Row]:
             yield "Pull request", f"#{result.pr.number}, {_STEPS.get(result.step, result.step)}"
             yield "Commit", _shorten(result.merge_pr.sha)
             yield "Page", result.pr.html_url
+        case BranchSynced():
+            yield from _list_sync(result)
+        case BranchSwitched():
+            yield "Branch", result.branch
+            yield "Commit", _shorten(result.commit)
+        case SessionInspected():
+            yield from _list_inspection(result)
 
 
 def _list_branch(result: SessionInitialised | BranchCreated) -> Iterator[Row]:
@@ -80,6 +90,26 @@ def _list_commit(result: Committed) -> Iterator[Row]:
         files = "1 file" if result.files_changed == 1 else f"{result.files_changed} files"
         yield "Changes", f"{files}, +{result.insertions} -{result.deletions}"
         yield PUSHED, _describe_push(pushed=result.pushed, error=result.push_error)
+
+
+def _list_sync(result: BranchSynced) -> Iterator[Row]:
+    yield "Branch", f"{result.branch}, with {result.base_branch}: {result.outcome}"
+    yield "Commit", _shorten(result.commit)
+    yield "Conflicts", ", ".join(result.conflicts)
+    yield "Forced", "yes, with a lease" if result.force_pushed else ""
+
+
+def _list_inspection(result: SessionInspected) -> Iterator[Row]:
+    yield "Branch", result.branch or "none: HEAD is detached"
+    yield "Commit", _shorten(result.commit)
+    if result.ahead is not None:
+        yield "Upstream", f"{result.upstream}, ahead {result.ahead}, behind {result.behind}"
+    yield "Merge", "in progress" if result.merging else ""
+    for change in result.changes:
+        yield "Change", f"{change.status} {change.path}, +{change.insertions} -{change.deletions}"
+    for commit in result.unpushed:
+        yield "Unpushed", f"{_shorten(commit.commit)} {commit.subject}"
+    yield "Patch", result.patch or ""
 
 
 def _describe_clone(result: Cloned) -> str:

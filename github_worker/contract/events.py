@@ -41,6 +41,14 @@ Stage = Literal[
     "push_failed",
     "tagging",
     "uploading",
+    # What else is done to a session's branch
+    "fetching_base",
+    "syncing",
+    "synced",
+    "conflicts_left",
+    "switching_branch",
+    "branch_switched",
+    "inspected",
     # Pull requests
     "creating_pr",
     "pr_created",

@@ -39,6 +39,8 @@ from github_worker.contract.fields import (
 )
 from github_worker.contract.results import (
     BranchCreated,
+    BranchSwitched,
+    BranchSynced,
     Cloned,
     Committed,
     PullRequestFinished,
@@ -46,10 +48,12 @@ from github_worker.contract.results import (
     PullRequestOpened,
     Result,
     SessionInitialised,
+    SessionInspected,
 )
 
 MergeMethod = Literal["merge", "squash", "rebase"]
 OnSecret = Literal["refuse", "leave-out", "allow"]
+SyncMethod = Literal["merge", "rebase"]
 _ClonedBranch = Annotated[
     Branch, describe("The branch to clone; the remote's default unless given, or if it has no such.", "main")
 ]
@@ -432,6 +436,84 @@ class AutoPullRequest(Request, frozen=True, kw_only=True):
         _make_one_line(self, "title")
         _make_one_line(self, "commit_title")
         _check_place(self, branch=self.branch)
+
+
+class SyncBranch(Request, frozen=True, kw_only=True):
+    """Bring the newer commits of a base branch into the session's branch."""
+
+    operation, result = "sync-branch", BranchSynced
+
+    session_id: SessionId
+    access_token: Token | None = None
+    base: Annotated[
+        Branch | None,
+        describe(
+            "The branch whose commits are brought in; the one that the session began at unless given.", "main"
+        ),
+    ] = None
+    method: Annotated[
+        SyncMethod,
+        describe(
+            "How: by a merge, or by a rebase, which is for a branch of which nothing is pushed yet.", "merge"
+        ),
+    ] = "merge"
+    force_with_lease: Annotated[
+        bool,
+        describe(
+            "With `method` rebase: whether to rebase a branch that is pushed too, and push it over what the "
+            "session knows to be on the remote, and over nothing else.",
+            True,
+        ),
+    ] = False
+    leave_conflicts: Annotated[
+        bool,
+        describe(
+            "With `method` merge: whether to leave conflicts in the session as git leaves them, for the next "
+            "commit-and-push to conclude the merge; else they end the job and nothing changes.",
+            True,
+        ),
+    ] = False
+    author: Annotated[
+        Author | None,
+        describe(
+            "The merge commit's author; the worker itself unless given.", Author("Ada", "ada@example.com")
+        ),
+    ] = None
+    lfs: _Lfs | None = None
+
+    def __post_init__(self) -> None:
+        if self.force_with_lease and self.method != "rebase":
+            raise ValueError("`forceWithLease` is for `method` rebase: a merge needs no force")
+        if self.leave_conflicts and self.method != "merge":
+            raise ValueError("`leaveConflicts` is for `method` merge: a rebase leaves no conflicts")
+
+
+class SwitchBranch(Request, frozen=True, kw_only=True):
+    """Put the session on a branch that it or the remote has, and carry uncommitted work along."""
+
+    operation, result = "switch-branch", BranchSwitched
+
+    session_id: SessionId
+    branch: Annotated[Branch, describe("The branch to switch to.", "feature/dark-mode")]
+    access_token: Token | None = None
+    lfs: _Lfs | None = None
+
+
+class InspectSession(Request, frozen=True, kw_only=True):
+    """Say what the session's repository holds that is not pushed; nothing changes, and no remote is asked."""
+
+    operation, result = "inspect-session", SessionInspected
+
+    session_id: SessionId
+    access_token: Token | None = None
+    patch_bytes: (
+        Annotated[
+            int,
+            Meta(ge=1, le=1_048_576),
+            describe("How many bytes of the changes to return as a patch; none unless given.", 65_536),
+        ]
+        | None
+    ) = None
 
 
 def _make_one_line(request: Request, name: str) -> None:

@@ -154,6 +154,116 @@ class SessionInitialised(Cloned, frozen=True, kw_only=True):
     push_error: _PushFailure = None
 
 
+class BranchSynced(Result, frozen=True, kw_only=True):
+    """The session's branch has the commits of its base, or a merge of them that waits for a commit."""
+
+    branch: Annotated[str, describe("The branch that is checked out.", _BRANCH)]
+    base_branch: Annotated[str, describe("The branch whose commits were brought in.", "main")]
+    commit: Annotated[str, describe("The branch's tip.", _SHA)]
+    base_commit: Annotated[str, describe("The tip of the base branch on the remote.", _SHA)]
+    outcome: Annotated[
+        Literal["up-to-date", "fast-forward", "merge", "rebase", "conflicts"],
+        describe("What it took; `conflicts` if a merge is in progress in the session.", "merge"),
+    ]
+    commits: Annotated[int, describe("How many commits of the base branch are new to the session's.", 4)]
+    conflicts: Annotated[
+        tuple[str, ...],
+        describe("The paths whose conflicts are in the session, for somebody to resolve.", ["src/app.py"]),
+    ] = ()
+    force_pushed: Annotated[
+        bool, describe("Whether this job pushed the branch over what was on the remote.", False)
+    ] = False
+
+
+class BranchSwitched(Result, frozen=True, kw_only=True):
+    """The session is on another branch."""
+
+    branch: Annotated[str, describe("The branch that is checked out.", "feature/dark-mode")]
+    previous_branch: Annotated[str, describe("The one that was.", "main")]
+    commit: Annotated[str | None, describe("The branch's tip; null before its first commit.", _SHA)]
+    switched: Annotated[bool, describe("False if the session was on the branch already.", True)]
+    created: Annotated[
+        bool, describe("Whether the session had no such branch, and follows the remote's now.", True)
+    ]
+
+
+class FileChange(Result, frozen=True, kw_only=True):
+    """A file that is not as the branch's tip has it."""
+
+    status: Annotated[
+        str,
+        describe("Two letters, as `git status --porcelain` has them: of the index and of the file.", " M"),
+    ]
+    path: Annotated[str, describe("The file, from the repository's top.", "src/app.py")]
+    insertions: Annotated[int, describe("How many lines are new.", 3)] = 0
+    deletions: Annotated[int, describe("How many lines are gone.", 1)] = 0
+    binary: Annotated[bool, describe("Whether it is no text, and no lines are counted.", False)] = False
+
+
+class UnpushedCommit(Result, frozen=True, kw_only=True):
+    """A commit that no branch of the remote has."""
+
+    commit: Annotated[str, describe("Its id.", _SHA)]
+    subject: Annotated[str, describe("The first line of its message.", "Fix the login form")]
+    author: Annotated[str, describe("The name of its author.", "Ada")]
+    date: Annotated[str, describe("When it was written, RFC 3339 in UTC.", "2026-01-31T09:00:00.000Z")]
+
+
+class SessionInspected(Result, frozen=True, kw_only=True):
+    """What the session's repository holds; the remote is as the session last saw it."""
+
+    cloned_path: Annotated[str, describe("The repository's folder in the session's workspace.", "shop")]
+    branch: Annotated[
+        str | None, describe("The branch that is checked out; null where HEAD is detached.", _BRANCH)
+    ]
+    commit: Annotated[str | None, describe("The branch's tip; null before its first commit.", _SHA)]
+    upstream: Annotated[
+        str | None,
+        describe("The remote's branch that it follows; null if it follows none.", f"origin/{_BRANCH}"),
+    ]
+    ahead: Annotated[int | None, describe("How many commits the upstream lacks; null if it is not known.", 2)]
+    behind: Annotated[
+        int | None, describe("How many commits of the upstream are not here; null if it is not known.", 0)
+    ]
+    merging: Annotated[bool, describe("Whether a merge waits to be concluded by a commit.", False)]
+    files_changed: Annotated[int, describe("How many files are not as in the branch's tip.", 3)]
+    insertions: Annotated[int, describe("How many lines are new.", 40)]
+    deletions: Annotated[int, describe("How many lines are gone.", 2)]
+    changes: Annotated[
+        tuple[FileChange, ...],
+        describe(
+            "These files by name, the first 1,000 of them; a rename is a deletion and an addition.",
+            [{"status": " M", "path": "src/app.py", "insertions": 3, "deletions": 1}],
+        ),
+    ]
+    unpushed_commits: Annotated[
+        int, describe("How many commits of the branch no branch of the remote has.", 2)
+    ]
+    unpushed: Annotated[
+        tuple[UnpushedCommit, ...],
+        describe(
+            "These commits, the newest 100 of them first.",
+            [
+                {
+                    "commit": _SHA,
+                    "subject": "Fix the login form",
+                    "author": "Ada",
+                    "date": "2026-01-31T09:00:00.000Z",
+                }
+            ],
+        ),
+    ]
+    patch: Annotated[
+        str | None,
+        describe(
+            "The changes against the branch's tip, if asked for.", "diff --git a/src/app.py b/src/app.py\n"
+        ),
+    ] = None
+    patch_truncated: Annotated[
+        bool, describe("Whether the patch ends before the last change, since it would be too large.", False)
+    ] = False
+
+
 class BranchTip(Result, frozen=True, kw_only=True):
     """A branch and the commit it is at."""
 

@@ -17,8 +17,11 @@ from github_worker.contract.requests import (
     CreateBranch,
     CreatePullRequest,
     InitSession,
+    InspectSession,
     MergePullRequest,
     Request,
+    SwitchBranch,
+    SyncBranch,
 )
 from github_worker.redaction import Secret
 
@@ -32,6 +35,9 @@ REQUESTS: Mapping[str, type[Request]] = {
         CreatePullRequest,
         MergePullRequest,
         AutoPullRequest,
+        SyncBranch,
+        SwitchBranch,
+        InspectSession,
     )
 }
 # msgspec 0.22 prepares a type when it first decodes one, and crashes the process if two threads do so at

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -33,8 +33,8 @@ _UNTOUCHED = _SAFE | CheckoutStrategy.ALLOW_CONFLICTS
 def write_worktree(repository: Repository, oid: str) -> list[tuple[str, str]]:
     """Write the files of a commit into an empty worktree; return those written unconverted, each with why."""
     tree = repository.tree(oid)
-    large = find_large(repository, oid)
-    fetch_large(repository, oid, large)
+    large = find_large(repository, tree)
+    fetch_large(repository, tree, large)
     native.check_out(repository.libgit2, tree, _SAFE | CheckoutStrategy.RECREATE_MISSING)
     unconverted = _Files(repository).finish(None)
     _write_large(repository, large)
@@ -43,16 +43,28 @@ def write_worktree(repository: Repository, oid: str) -> list[tuple[str, str]]:
 
 def check_out(repository: Repository, oid: str) -> None:
     """Bring index and files to a commit; raise MergeConflict, with nothing touched, if work were lost."""
+    check_out_tree(repository, repository.tree(oid))
+
+
+def check_out_tree(repository: Repository, tree: pygit2.Tree, only: Container[bytes] | None = None) -> None:
+    """Bring index and files to a tree as `check_out` does to a commit.
+
+    With `only`, these paths alone, which hold nothing that would be lost but may be missing.
+    """
     refresh(repository)
-    changed = _diff_files(repository, repository.head, oid)
+    changed = _diff_files(repository.tree(repository.head), tree)
+    strategy = _SAFE
+    if only is not None:
+        changed = {path: file for path, file in changed.items() if path in only}
+        strategy |= CheckoutStrategy.RECREATE_MISSING
     outside = _find_outside(repository, changed)
-    inside = [path for path in changed if path not in outside] if outside else None
-    tree = repository.tree(oid)
-    large = find_large(repository, oid, changed.keys() - outside.keys())
-    fetch_large(repository, oid, large)
+    is_part = bool(outside) or only is not None
+    inside = [path for path in changed if path not in outside] if is_part else None
+    large = find_large(repository, tree, changed.keys() - outside.keys())
+    fetch_large(repository, tree, large)
     try:
         if inside is None or inside:
-            native.check_out(repository.libgit2, tree, _SAFE, inside)
+            native.check_out(repository.libgit2, tree, strategy, inside)
     except pygit2.GitError as error:
         if not re.search("prevents? checkout", str(error)):
             raise
@@ -75,10 +87,11 @@ def fill_worktree(repository: Repository) -> bool:
     """
     if repository.lfs is None or repository.head is None:
         return False
-    found = find_large(repository, repository.head)
+    tree = repository.tree(repository.head)
+    found = find_large(repository, tree)
     inside = {path: found[path] for path in _drop_below_links(repository.folder, found)}
     large = keep_pointers(repository, inside)
-    fetch_large(repository, repository.head, large)
+    fetch_large(repository, tree, large)
     return write_large(repository, large)
 
 
@@ -90,14 +103,14 @@ def reset_index(repository: Repository, before: str | None, tip: str) -> None:
     tree = repository.tree(tip)
     skipped = {entry.path for entry in _entries(repository) if entry.skips_worktree}
     if before is not None:
-        changed = _diff_files(repository, before, tip)
+        changed = _diff_files(repository.tree(before), tree)
         if paths := [path for path in _drop_below_links(repository.folder, changed) if path not in skipped]:
             refresh(repository)
             repository.set_branch(repository.branch, before, "checkout: moving")
             native.check_out(repository.libgit2, tree, _UNTOUCHED, paths)
             repository.set_branch(repository.branch, tip, "checkout: moved")
             _Files(repository).finish(paths)
-            _write_large(repository, find_large(repository, tip, paths))
+            _write_large(repository, find_large(repository, tree, paths))
     index = repository.libgit2.index
     index.read_tree(tree)
     for path in skipped:
@@ -111,9 +124,9 @@ def _write_large(repository: Repository, files: Files) -> bool:
     return write_large(repository, {path: files[path] for path in paths})
 
 
-def _diff_files(repository: Repository, old: str | None, new: str) -> dict[bytes, pygit2.DiffFile]:
-    """Return the files in which two commits differ, each as it is in the new one."""
-    diff = repository.tree(old).diff_to_tree(repository.tree(new))
+def _diff_files(old: pygit2.Tree, new: pygit2.Tree) -> dict[bytes, pygit2.DiffFile]:
+    """Return the files in which two trees differ, each as it is in the new one."""
+    diff = old.diff_to_tree(new)
     return {delta.new_file.raw_path: delta.new_file for delta in diff.deltas}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -30,6 +31,9 @@ _STATUS: dict[DeltaStatus, ChangeStatus] = {
     DeltaStatus.COPIED: "C",
     DeltaStatus.TYPECHANGE: "T",
 }
+_REGULAR = {FileMode.BLOB, FileMode.BLOB_EXECUTABLE}
+# As git writes the two sides of a conflict, or more signs where an attribute says so.
+_MARKERS = (rb"(?m)^<{7,} ", rb"(?m)^={7,}\r?$", rb"(?m)^>{7,} ")
 _INVALID_NAME = "git takes no such name"
 _SHOWN = 10
 _TRACKED = "refs/remotes/origin/"
@@ -37,9 +41,13 @@ File = tuple[str, str | None]
 
 
 class Staged(Struct, frozen=True):
-    """The outcome of staging: `left_out` are paths that changed and are not staged, each with why."""
+    """The outcome of staging: `left_out` are paths that changed and are not staged, each with why.
+
+    Those of `resolved` had a conflict in the index.
+    """
 
     left_out: tuple[tuple[str, str], ...]
+    resolved: tuple[str, ...] = ()
 
 
 class Summary(Struct, frozen=True):
@@ -100,14 +108,15 @@ def stage(
         changed = {change.path for change in changes}
         new = {path: pointer for path, pointer in found.large.items() if path in changed}
         repository.lfs.keep(repository.folder, new)
-    left_out = [*found.left_out, *_apply_all(repository.libgit2.index, changes)]
+    left_out = [*found.left_out, *apply_changes(repository.libgit2.index, changes)]
     left_out += [
         (name, _INVALID_NAME)
         for name in filter(selects, map(os.fsencode, misnamed))
         if not found.ignores(os.fsdecode(name))
     ]
     left_out += found.nested_changes()
-    return Staged(tuple((os.fsdecode(path), why) for path, why in left_out))
+    resolved = tuple(sorted(map(os.fsdecode, found.conflicts)))
+    return Staged(tuple((os.fsdecode(path), why) for path, why in left_out), resolved)
 
 
 def summarise(repository: Repository, paths: Pathspec | None = None) -> Summary:
@@ -122,7 +131,7 @@ def summarise(repository: Repository, paths: Pathspec | None = None) -> Summary:
     moves = _Moves()
     room = _ALL_CHARACTERS
     for patch in filter(None, diff):
-        changes.append(_to_change(libgit2, patch))
+        changes.append(to_change(libgit2, patch))
         moves.note(patch.delta, changes[-1])
         if room > 0 and not patch.delta.is_binary:
             text = patch.data[:_PATCH_CHARACTERS].decode(errors="replace")
@@ -171,6 +180,24 @@ def _write_tree(repository: Repository, paths: Pathspec) -> pygit2.Oid:
     return index.write_tree(repository.libgit2)
 
 
+def find_markers(repository: Repository, tree: str, resolved: Iterable[str]) -> list[str]:
+    """Return the files of a tree that still have the markers of a conflict, where a merge may have left them.
+
+    These are the `resolved`, which had a conflict in the index, and what a merge made something new of.
+    """
+    merged = repository.libgit2[tree].peel(pygit2.Tree)
+    paths = {path for path in resolved if path in merged and merged[path].filemode in _REGULAR}
+    if repository.is_merging and repository.head is not None:
+        others = [repository.commit(str(oid)) for oid in repository.libgit2.listall_mergeheads()]
+        brought, _ = _list_files(repository, merged, [repository.commit(repository.head), *others])
+        paths |= {path for path, blob in brought if blob is not None}
+    return sorted(path for path in paths if _has_markers(read_blob(repository, str(merged[path].id))))
+
+
+def _has_markers(content: memoryview) -> bool:
+    return all(re.search(marker, content) for marker in _MARKERS)
+
+
 def unstage(repository: Repository, paths: Iterable[str]) -> None:
     """Let the index have the files that HEAD has at the paths; the worktree stays as it is."""
     index, tree = repository.libgit2.index, repository.tree(repository.head)
@@ -186,10 +213,7 @@ def create(repository: Repository, tree: str, message: str, author: Person) -> s
     libgit2 = repository.libgit2
     parents = [] if libgit2.head_is_unborn else [libgit2.head.target]
     parents += libgit2.listall_mergeheads()
-    content = libgit2.create_commit_string(
-        author.signature(), repository.committer.signature(), message, tree, parents
-    )
-    oid = repository.write_commit(str(content))  # which it is, whatever its type says
+    oid = write_commit(repository, tree, message, author, parents)
     kind = {0: " (initial)", 1: ""}.get(len(parents), " (merge)")
     subject = message.strip().partition("\n")[0]
     repository.set_branch(repository.branch, oid, f"commit{kind}: {subject}")
@@ -197,6 +221,15 @@ def create(repository: Repository, tree: str, message: str, author: Person) -> s
     for name in _MERGE_FILES:
         (repository.folder / ".git" / name).unlink(missing_ok=True)
     return oid
+
+
+def write_commit(
+    repository: Repository, tree: str, message: str, author: Person, parents: Sequence[pygit2.Oid | str]
+) -> str:
+    """Make a commit that no branch is at yet, and return its id."""
+    signatures = author.signature(), repository.committer.signature()
+    content = repository.libgit2.create_commit_string(*signatures, message, tree, list(parents))
+    return repository.write_commit(str(content))  # which it is, whatever its type says
 
 
 def list_unpushed(repository: Repository, draft: Draft | None = None) -> Iterator[Revision]:
@@ -209,7 +242,7 @@ def list_unpushed(repository: Repository, draft: Draft | None = None) -> Iterato
     heads = [] if libgit2.head_is_unborn else [libgit2.head.target]
     heads += libgit2.listall_mergeheads() if draft is not None else []
     parents = [repository.commit(str(oid)) for oid in heads]
-    for commit in _walk_unpushed(libgit2, parents):
+    for commit in walk_unpushed(libgit2, parents):
         header = commit.read_raw().partition(b"\n\n")[0]
         files = _list_files(repository, commit.tree, commit.parents)
         yield Revision(str(commit.id), header, commit.raw_message, *files)
@@ -227,7 +260,8 @@ def read_blob(repository: Repository, blob: str) -> memoryview:
         raise SessionCorrupt(f"The session's repository lacks the object {blob}") from None
 
 
-def _apply_all(index: pygit2.Index, changes: Iterable[worktree.Change]) -> list[tuple[bytes, str]]:
+def apply_changes(index: pygit2.Index, changes: Iterable[worktree.Change]) -> list[tuple[bytes, str]]:
+    """Stage changes; return the paths that no index takes, each with why."""
     refused = []
     # A file may stand where a folder was.
     for change in sorted(changes, key=lambda change: change.oid is not None):
@@ -283,7 +317,8 @@ class _Moves:
                 yield change
 
 
-def _to_change(libgit2: pygit2.Repository, patch: pygit2.Patch) -> Change:
+def to_change(libgit2: pygit2.Repository, patch: pygit2.Patch) -> Change:
+    """Describe the patch of one file."""
     delta = patch.delta
     status = _STATUS.get(delta.status, "M")
     _, insertions, deletions = patch.line_stats
@@ -306,7 +341,7 @@ def _count_lines(libgit2: pygit2.Repository, file: pygit2.DiffFile) -> int:
     return len(blob.data.splitlines())
 
 
-def _walk_unpushed(libgit2: pygit2.Repository, tips: list[pygit2.Commit]) -> Iterator[pygit2.Commit]:
+def walk_unpushed(libgit2: pygit2.Repository, tips: list[pygit2.Commit]) -> Iterator[pygit2.Commit]:
     """Yield what the tips have and no branch of the remote has, parents first."""
     tracked = {
         reference.target

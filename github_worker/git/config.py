@@ -33,6 +33,7 @@ _WORKING = """[pack]
 	repositoryformatversion = 0
 	bare = false
 """
+_HEADS = "refs/heads/"
 _REMOTE_URL = re.compile(r"remote\..+\.(?:push)?url", re.DOTALL)
 _USER_INFO = re.compile(r"(https?://)[^/]*@", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z0-9]+")
@@ -99,6 +100,12 @@ class RepositoryConfig:
     def has_upstream(self, branch: str) -> bool:
         """Tell whether `branch` is said to follow another, or to belong to a remote."""
         return any(self.get(f"branch.{branch}.{name}") for name in ("merge", "remote"))
+
+    def upstream(self, branch: str) -> str | None:
+        """Return the branch of origin that `branch` follows, None if it follows none there."""
+        merge = self.get(f"branch.{branch}.merge") or ""
+        is_ours = self.get(f"branch.{branch}.remote") == "origin" and merge.startswith(_HEADS)
+        return merge.removeprefix(_HEADS) if is_ours else None
 
     def tracking(self, branch: str) -> RepositoryConfig:
         """Return this config with `branch` following its namesake on origin, all else byte for byte.

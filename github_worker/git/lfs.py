@@ -24,12 +24,11 @@ _CONFIG = ".lfsconfig"
 Files = dict[bytes, Pointer]
 
 
-def find_large(repository: Repository, oid: str, paths: Collection[bytes] | None = None) -> Files:
-    """Return the files of a commit, all or those at the `paths`, that are pointers by its attributes."""
+def find_large(repository: Repository, tree: pygit2.Tree, paths: Collection[bytes] | None = None) -> Files:
+    """Return the files of a tree, all or those at the `paths`, that are pointers by its attributes."""
     lfs = repository.lfs
     if lfs is None:
         return {}
-    tree = repository.tree(oid)
     attributes = _read_attributes(repository, tree)
     found = {}
     for path, blob in _list_all(tree) if paths is None else _list_some(tree, paths):
@@ -41,10 +40,10 @@ def find_large(repository: Repository, oid: str, paths: Collection[bytes] | None
     return found
 
 
-def fetch_large(repository: Repository, oid: str, files: Files) -> None:
-    """Fetch the contents of files of a commit, so that nothing has to be fetched to write them."""
+def fetch_large(repository: Repository, tree: pygit2.Tree, files: Files) -> None:
+    """Fetch the contents of files of a tree, so that nothing has to be fetched to write them."""
     if files and repository.lfs is not None:
-        if _CONFIG in repository.tree(oid):
+        if _CONFIG in tree:
             repository.lfs.warn_of_config()
         named = {os.fsdecode(path): pointer for path, pointer in files.items()}
         repository.lfs.fetch(named, repository.branch)

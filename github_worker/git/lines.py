@@ -124,7 +124,11 @@ def _simplify(hunks: list[_Hunk]) -> list[_Hunk]:
 def _mark(hunk: _Hunk, texts: list[list[bytes]], markers: Markers) -> Iterator[bytes]:
     """Yield a conflict as git writes it (`fill_conflict_hunk`)."""
     base, first, second = texts
-    ends = _end_of(first, max(hunk.start - 1, 0)), _end_of(second, max(hunk.other_start - 1, 0)), _end_of(base, 0)
+    ends = (
+        _end_of(first, max(hunk.start - 1, 0)),
+        _end_of(second, max(hunk.other_start - 1, 0)),
+        _end_of(base, 0),
+    )
     end = b"\r\n" if b"\n" not in ends and ends[-1] else b"\n"  # `is_cr_needed`
     for sign, name, lines in (
         (b"<", markers.one, hunk.of(first)),

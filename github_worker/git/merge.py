@@ -33,7 +33,7 @@ class MergeUncertain(GitHubWorkerError):
 
     def __init__(self, what: str, paths: Iterable[str]) -> None:
         self.paths = sorted(paths)
-        super().__init__(f"{what}: {name_paths(self.paths)}")
+        super().__init__(f"{what}: {name_paths(self.paths)}" if self.paths else what)
 
 
 class Conflict(Struct, frozen=True):
@@ -69,16 +69,25 @@ def merge_trees(
     base: pygit2.Tree,
     ours: pygit2.Tree,
     theirs: pygit2.Tree,
-    labels: Labels = Labels("ours", "theirs"),
+    labels: Labels | None = None,
 ) -> MergedTree:
     """Merge what two sides made of the tree `base`; raise MergeUncertain."""
-    return _Merge(repository, base, ours, theirs, labels).run()
+    return _Merge(repository, base, ours, theirs, labels or Labels("ours", "theirs")).run()
 
 
 def name_paths(paths: Iterable[str]) -> str:
     """Return the first of the paths, for a person."""
     ordered = sorted(paths)
     return f"{', '.join(ordered[:_SHOWN])}{' …' if len(ordered) > _SHOWN else ''}"
+
+
+def list_edits(base: pygit2.Tree, side: pygit2.Tree) -> dict[str, Edit]:
+    """Return the files in which a tree differs from `base`, by path."""
+    deltas = base.diff_to_tree(side, flags=_FLAGS).deltas
+    return {
+        os.fsdecode(delta.new_file.raw_path): Edit(_to_file(delta.old_file), _to_file(delta.new_file))
+        for delta in deltas
+    }
 
 
 class _Merge:
@@ -97,7 +106,7 @@ class _Merge:
         self._head = ours
         self._labels = labels
         self._trees = [base, ours, theirs]
-        self._edits = _edits(base, ours), _edits(base, theirs)
+        self._edits = list_edits(base, ours), list_edits(base, theirs)
         self._moves: tuple[dict[str, str], dict[str, str]] = {}, {}
         self._conflicts: list[Conflict] = []
 
@@ -118,7 +127,7 @@ class _Merge:
         base = self._move(base, our_moves | their_moves)
         ours, theirs = self._move(ours, their_moves), self._move(theirs, our_moves)
         self._trees = [base, ours, theirs]
-        self._edits = _edits(base, ours), _edits(base, theirs)
+        self._edits = list_edits(base, ours), list_edits(base, theirs)
 
     def _move(self, tree: pygit2.Tree, moves: dict[str, str]) -> pygit2.Tree:
         """Return a tree with files moved, those of them that it has."""
@@ -137,11 +146,11 @@ class _Merge:
     def _merge(self) -> pygit2.Oid:
         base, ours, theirs = (tree.id for tree in self._trees)
         merged = self._libgit2.merge_trees(base, ours, theirs, flags=_NO_RENAMES)
+        _refuse_folders(merged)
         for entry in self._merge_files():
             _settle(merged, entry)
         for sides in list(merged.conflicts or ()):
             _settle(merged, self._leave(*sides))
-        self._refuse_folders(merged)
         return merged.write_tree(self._libgit2)
 
     def _merge_files(self) -> Iterator[pygit2.IndexEntry]:
@@ -180,14 +189,14 @@ class _Merge:
             raise MergeUncertain("Both sides changed files in too many places", [path]) from None
 
     def _markers(self, path: str, size: Value | None) -> lines.Markers:
-        """Return the markers of a file's conflicts, which say where it was on each side if it was moved."""
+        """Return the markers of a file's conflicts, which say where it is on each side if one moved it."""
         is_size = isinstance(size, bytes) and size.isdigit() and 0 < int(size[:9]) <= _LONGEST_MARKER
-        names = [os.fsencode(name) for name in (self._labels.ours, self._labels.theirs)]
-        olds = {new: old for moves in self._moves for old, new in moves.items()}
-        if path in olds:
-            places = [path if path in moves.values() else olds[path] for moves in self._moves]
-            names = [b"%b:%b" % (name, os.fsencode(at)) for name, at in zip(names, places, strict=True)]
-        return lines.Markers(*names, int(size) if is_size and isinstance(size, bytes) else 7)
+        ours, theirs = os.fsencode(self._labels.ours), os.fsencode(self._labels.theirs)
+        olds = [{new: old for old, new in moves.items()} for moves in self._moves]
+        if (path in olds[0]) != (path in olds[1]):
+            ours += b":" + os.fsencode(olds[1].get(path, path))
+            theirs += b":" + os.fsencode(olds[0].get(path, path))
+        return lines.Markers(ours, theirs, int(size) if is_size and isinstance(size, bytes) else 7)
 
     def _leave(
         self, base: pygit2.IndexEntry | None, ours: pygit2.IndexEntry | None, theirs: pygit2.IndexEntry | None
@@ -195,25 +204,11 @@ class _Merge:
         """Note a conflict that is none of lines, and return what stands in the worktree meanwhile."""
         remains = [side for side in (ours, theirs) if side is not None]
         if not remains or (base is None and len(remains) == 1) or not _go_together(remains):
-            path = next(side.path for side in (base, ours, theirs) if side is not None)
+            path = next(str(side.path) for side in (base, ours, theirs) if side is not None)
             raise MergeUncertain("Files were moved, deleted or replaced on both sides", [path])
-        path = remains[0].path
+        path = str(remains[0].path)
         self._conflicts.append(Conflict(path, *(_entry_file(side) for side in (base, ours, theirs))))
         return pygit2.IndexEntry(path, remains[0].id, remains[0].mode)
-
-    def _refuse_folders(self, merged: pygit2.Index) -> None:
-        """See that no file with a conflict is a folder on the other side: git gives one of them a new name."""
-        if not self._conflicts:
-            return
-        files = {entry.path for entry in merged}
-        folders = {folder for file in files for folder in list_folders(file)}
-        mixed = [
-            conflict.path
-            for conflict in self._conflicts
-            if conflict.path in folders or not files.isdisjoint(list_folders(conflict.path))
-        ]
-        if mixed:
-            raise MergeUncertain("A file of one side is a folder of the other", mixed)
 
     def _blob(self, oid: str) -> bytes:
         return self._libgit2[oid].peel(pygit2.Blob).data
@@ -221,15 +216,25 @@ class _Merge:
     @cached_property
     def _attributes(self) -> Attributes:
         rules, names = self._repository.rules, frozenset({_DRIVER, _SIZE})
-        return Attributes(
-            self._attribute_file, rules.attributes, ignore_case=rules.ignore_case, names=names
-        )
+        return Attributes(self._attribute_file, rules.attributes, ignore_case=rules.ignore_case, names=names)
 
     def _attribute_file(self, folder: bytes) -> bytes | None:
         """Return a .gitattributes of the tree to merge into: git has it in the worktree by then."""
         tree, path = self._head, os.fsdecode(folder + b"/.gitattributes").lstrip("/")
         is_file = path in tree and tree[path].filemode in {FileMode.BLOB, FileMode.BLOB_EXECUTABLE}
         return self._blob(str(tree[path].id)) if is_file else None
+
+
+def _refuse_folders(merged: pygit2.Index) -> None:
+    """See that no file that conflicts is a folder on the other side: git gives one of them a new name."""
+    paths = {side.path for sides in merged.conflicts or () for side in sides if side is not None}
+    if not paths:
+        return
+    files = {entry.path for entry in merged}
+    folders = {folder for file in files for folder in list_folders(file)}
+    mixed = [path for path in paths if path in folders or not files.isdisjoint(list_folders(path))]
+    if mixed:
+        raise MergeUncertain("A file of one side is a folder of the other", mixed)
 
 
 def _settle(merged: pygit2.Index, entry: pygit2.IndexEntry) -> None:
@@ -250,14 +255,6 @@ def _entry_file(side: pygit2.IndexEntry | None) -> File | None:
 
 def _to_change(edits: dict[str, Edit], tree: pygit2.Tree) -> Change:
     return Change(edits, lambda path: path in tree and tree[path].filemode == FileMode.TREE)
-
-
-def _edits(base: pygit2.Tree, side: pygit2.Tree) -> dict[str, Edit]:
-    deltas = base.diff_to_tree(side, flags=_FLAGS).deltas
-    return {
-        os.fsdecode(delta.new_file.raw_path): Edit(_to_file(delta.old_file), _to_file(delta.new_file))
-        for delta in deltas
-    }
 
 
 def _to_file(side: pygit2.DiffFile) -> File | None:

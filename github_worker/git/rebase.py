@@ -27,12 +27,34 @@ def replay(repository: Repository, branch: str, onto: str) -> str:
     A commit that is there already (made by an earlier try whose outcome was lost) is not made again.
     Raises PushConflict, with nothing moved, where git would, and where what git does is not certain.
     """
-    tip = onto
-    for commit in _list_missing(repository, branch, onto):
-        tip = _pick(repository, commit, tip)
+    fork_point = find_fork_point(repository, branch, onto)
+    tip = rewrite(repository, branch, onto, since=fork_point)
     check_out(repository, tip)
     repository.set_branch(branch, tip, "rebase: finished")
     return tip
+
+
+def rewrite(repository: Repository, branch: str, onto: str, *, since: str | None = None) -> str:
+    """Make the branch's own commits again on top of `onto`, and return the tip; nothing is moved.
+
+    They are those that `since`, or else `onto`, has not. Raises PushConflict.
+    """
+    tip = onto
+    for commit in _list_missing(repository, branch, onto, since or onto):
+        tip = _pick(repository, commit, tip)
+    return tip
+
+
+def is_rewritten(repository: Repository, tip: str, other: str, onto: str) -> bool:
+    """Tell whether two lines of commits on `onto` differ in nothing but when they were put there."""
+    one, two = ([_key(commit) for commit in _walk(repository, end, onto)] for end in (tip, other))
+    return one == two and repository.is_ancestor(onto, other)
+
+
+def _key(commit: pygit2.Commit) -> tuple[object, ...]:
+    author = commit.author
+    who = (author.raw_name, author.raw_email, author.time, author.offset)
+    return str(commit.tree.id), who, commit.raw_message
 
 
 def list_lost_signatures(repository: Repository, before: str, tip: str) -> list[str]:
@@ -68,7 +90,7 @@ def _merge(repository: Repository, base: pygit2.Tree, head: pygit2.Tree, side: p
     return merged.tree
 
 
-def _list_missing(repository: Repository, branch: str, onto: str) -> list[pygit2.Commit]:
+def _list_missing(repository: Repository, branch: str, onto: str, since: str) -> list[pygit2.Commit]:
     """Return the branch's commits to put on top of `onto`, oldest first.
 
     Merges are left out, what they merged is not; so is what `onto` has as a commit of its own that changes
@@ -77,7 +99,6 @@ def _list_missing(repository: Repository, branch: str, onto: str) -> list[pygit2
     tip = repository.tip(branch)
     if tip is None:
         return []
-    since = _find_fork_point(repository, branch, tip, onto) or onto
     commits = list(_walk(repository, tip, since))
     applied = _find_applied(repository, commits, _walk(repository, since, tip))
     return [commit for commit in commits if commit.id not in applied]
@@ -94,13 +115,14 @@ def _walk(repository: Repository, tip: str, hidden: str) -> Iterator[pygit2.Comm
     return (commit for commit in walker if len(commit.parent_ids) < 2)
 
 
-def _find_fork_point(repository: Repository, branch: str, tip: str, onto: str) -> str | None:
+def find_fork_point(repository: Repository, branch: str, onto: str) -> str | None:
     """Return where the branch left the remote's one, if that has dropped the commit since.
 
     The reference log knows what the remote's branch was at; its last entry is the fetch of `onto`.
     """
+    tip = repository.tip(branch)
     seen = [oid for oid in _read_history(repository, branch, onto) if oid in repository.libgit2]
-    if not seen:
+    if tip is None or not seen:
         return None
     base = repository.libgit2.merge_base_many([tip, *seen])
     point = None if base is None else str(base)

@@ -35,6 +35,7 @@ _MOVED = (
 )
 _NOT_UNPACKED = "unpacking the sent packfile failed"
 _LOCKED = "Unable to create"  # the branch's lock file, as another push is under way
+_NOTHING = "0" * 40  # where there is no branch
 _LAST_WORDS = 4000  # bytes of what a remote says that are kept
 _UNTIL_ROOT = 2**31 - 1  # the depth that git itself sends for --unshallow
 
@@ -127,9 +128,17 @@ class Remote:
 
     def _push_until_there(self, name: str, namespace: str, *, new: bool) -> None:
         try:
-            retry(lambda: self._push_once(name, namespace, new), RemoteFaltered)
+            retry(lambda: self._push_once(name, namespace, new=new), RemoteFaltered)
         except RemoteUnavailable:
             if not self._has(name, namespace):
+                raise
+
+    def push_with_lease(self, branch: str, expected: str | None) -> None:
+        """Push a branch over what the remote has of it, which must be `expected`; raise as `push` does."""
+        try:
+            retry(lambda: self._push_once(branch, _HEADS, lease=expected or _NOTHING), RemoteFaltered)
+        except RemoteUnavailable:
+            if not self._has(branch, _HEADS):
                 raise
 
     def _has(self, name: str, namespace: str) -> bool:
@@ -141,10 +150,11 @@ class Remote:
         there = (heads.branches if namespace == _HEADS else heads.tags).get(name)
         return there == str(self._repository.references[f"{namespace}{name}"].peel(pygit2.Commit).id)
 
-    def _push_once(self, branch: str, namespace: str, new: bool) -> None:
-        callbacks = self._callbacks(new=new)
+    def _push_once(self, branch: str, namespace: str, *, new: bool = False, lease: str | None = None) -> None:
+        callbacks = self._callbacks(new=new, lease=lease)
+        force = "+" if lease else ""
         try:
-            self._push(f"{namespace}{branch}:{namespace}{branch}", callbacks)
+            self._push(f"{force}{namespace}{branch}:{namespace}{branch}", callbacks)
         except GitHubWorkerError as error:
             if any(word in str(error) for word in _MOVED):
                 raise RemoteMoved(f"{branch} has moved on") from error
@@ -158,8 +168,8 @@ class Remote:
         with translate_errors():
             native.push(self._repository.remotes["origin"], refspec, callbacks)
 
-    def _callbacks(self, *, new: bool = False) -> _Callbacks:
-        return _Callbacks(self.url.origin, self._token, self._username, new=new)
+    def _callbacks(self, *, new: bool = False, lease: str | None = None) -> _Callbacks:
+        return _Callbacks(self.url.origin, self._token, self._username, new=new, lease=lease)
 
 
 def _encode(username: str, token: Secret) -> str:
@@ -195,12 +205,14 @@ def _refusal(branch: str, reason: str, said: str) -> GitHubWorkerError:
 class _Callbacks(pygit2.RemoteCallbacks):
     """Hands the token to its own origin once, and keeps what the remote says."""
 
-    def __init__(self, origin: str, token: Secret | None, username: str, *, new: bool) -> None:
+    def __init__(
+        self, origin: str, token: Secret | None, username: str, *, new: bool, lease: str | None
+    ) -> None:
         super().__init__()
         self._origin = origin
         self._token, self._username = token, username
         self._asked = False
-        self._new = new
+        self._new, self._lease = new, lease
         self._said = Tail(_LAST_WORDS)
         self.refused: str | None = None
 
@@ -230,8 +242,10 @@ class _Callbacks(pygit2.RemoteCallbacks):
         return "\n".join(line.rstrip() for line in lines if line.strip())
 
     def push_negotiation(self, updates: list[pygit2.remotes.PushUpdate]) -> None:
-        """Refuse to move a branch that was to be new, and not made by an earlier try."""
+        """Refuse to move a branch that was to be new or elsewhere, and was not pushed by an earlier try."""
         for update in updates:
+            if self._lease not in (None, str(update.src)) and update.src != update.dst:
+                raise RemoteMoved(f"{update.dst_refname} has moved on the remote")
             if self._new and str(update.src).strip("0") and update.src != update.dst:
                 raise RemoteMoved(f"{update.dst_refname} exists on the remote")
 

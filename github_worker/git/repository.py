@@ -23,6 +23,7 @@ from github_worker.errors import (
 )
 from github_worker.git import index_file
 from github_worker.git.config import RepositoryConfig, Rules, read_rules
+from github_worker.git.native import read_file
 from github_worker.git.remote import Remote
 from github_worker.redaction import USERNAME, Secret, scrub
 from github_worker.signing import Signer
@@ -30,6 +31,7 @@ from github_worker.signing import Signer
 if TYPE_CHECKING:
     from github_worker.lfs.files import LargeFiles
 
+_LONGEST_MESSAGE = 100_000  # bytes of a prepared one
 _UNFINISHED = {
     RepositoryState.NONE,
     RepositoryState.MERGE,
@@ -163,6 +165,27 @@ class Repository:
         return bool(self.libgit2.listall_mergeheads())
 
     @property
+    def merge_message(self) -> str:
+        """The message that git has prepared for the commit that concludes a merge, its comments left out."""
+        file = self.folder / ".git" / "MERGE_MSG"
+        if not self.is_merging or not file.is_file():
+            return ""
+        lines = read_file(file)[:_LONGEST_MESSAGE].decode(errors="replace").splitlines()
+        return "\n".join(line for line in lines if not line.startswith("#")).strip()
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a merge or the like was begun and not concluded, or a conflict is left in the index."""
+        return self.libgit2.state() != RepositoryState.NONE or bool(self.libgit2.index.conflicts)
+
+    def require_finished(self) -> None:
+        """Raise UnsupportedRepository where git would not leave the branch: something is unfinished on it."""
+        if self.is_unfinished:
+            raise UnsupportedRepository(
+                "A merge is in progress: commit-and-push concludes it, once its conflicts are resolved"
+            )
+
+    @property
     def branches(self) -> set[str]:
         """The local branches."""
         return set(self.libgit2.branches.local)
@@ -178,6 +201,10 @@ class Repository:
     def _target(self, name: str) -> str | None:
         reference = self.libgit2.references.get(name)
         return str(reference.resolve().target) if reference else None
+
+    def has(self, oid: str) -> bool:
+        """Tell whether an object is here."""
+        return pygit2.Oid(hex=oid) in self.libgit2
 
     def commit(self, oid: str) -> pygit2.Commit:
         """Return a commit; raise SessionCorrupt when it is not there."""
@@ -214,6 +241,25 @@ class Repository:
     def share_history(self, one: str, other: str) -> bool:
         """Tell whether two commits have history in common, as far as it is here."""
         return self.libgit2.merge_base(one, other) is not None
+
+    def count_new(self, tip: str, known: str | None) -> int:
+        """Count the commits that `tip` has and `known` has not."""
+        walker = self.libgit2.walk(tip)
+        if known is not None:
+            walker.hide(known)
+        return sum(1 for _ in walker)
+
+    @property
+    def is_detached(self) -> bool:
+        """Whether HEAD is at a commit and on no branch."""
+        return self.libgit2.head_is_detached
+
+    def compare(self, upstream: str | None) -> tuple[int | None, int | None]:
+        """Count the commits that HEAD has before the remote's branch, and those that it has not."""
+        tip = upstream and self.remote_tip(upstream)
+        if self.head is None or not tip:
+            return None, None
+        return self.libgit2.ahead_behind(self.head, tip)
 
     # What moves it
 
@@ -258,12 +304,16 @@ class Repository:
     def _set(self, name: str, to: str, why: str) -> None:
         self.libgit2.create_reference(name, to, force=True, message=why)
 
+    def import_objects(self, other: Repository) -> None:
+        """Have every object that another repository has."""
+        _link_missing(other.folder / ".git/objects", self.folder / ".git/objects")
+
     def import_branch(self, other: Repository, branch: str, tip: str) -> bool:
         """Move a branch to a commit of another repository, and tell whether it was not there yet.
 
         Raises SessionConflict if the branch has commits of its own.
         """
-        _link_missing(other.folder / ".git/objects", self.folder / ".git/objects")
+        self.import_objects(other)
         ours = self.tip(branch)
         if ours is not None and self.is_ancestor(tip, ours):
             return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -96,8 +96,8 @@ class Worktree:
         # Of most entries the path alone is kept: there may be a million.
         self._tracked: set[bytes] = set()
         self._suspects: list[Entry] = []
-        self._conflicts: set[bytes] = set()
-        self._submodules: set[bytes] = set()
+        self.conflicts: set[bytes] = set()
+        self.submodules: set[bytes] = set()
         self._rule_entries: dict[bytes, Entry] = {}
         self._early_rules: set[bytes] = set()
         repository.renew_index()
@@ -114,10 +114,10 @@ class Worktree:
             if selects_all or self._selects(entry.path):
                 last = entry.path
             if entry.is_conflict:
-                self._conflicts.add(entry.path)
+                self.conflicts.add(entry.path)
                 continue
             if entry.mode == FileMode.COMMIT:
-                self._submodules.add(entry.path)
+                self.submodules.add(entry.path)
             if entry.path.endswith(_RULE_FILES):
                 self._rule_entries[entry.path] = entry
             if not self._is_unchanged(entry, written):
@@ -147,7 +147,7 @@ class Worktree:
     def changes(self) -> Iterator[Change]:
         """Yield every change that `git add -A` would stage."""
         yield from self.tracked_changes()
-        for path in filter(self._selects, self._conflicts):
+        for path in filter(self._selects, self.conflicts):
             yield self._change(path, None) or Change(path)
         for path in self._find_untracked(b""):
             if change := self._change(path, None):
@@ -170,6 +170,22 @@ class Worktree:
         files = [folder for folder in folders_above(path) if self._status(folder) is not None]
         return any(self._rules.sparse.includes(file) and self._is_new(file) for file in files)
 
+    def find_untracked_at(self, path: bytes, going: Collection[bytes]) -> Iterator[bytes]:
+        """Yield the files that stand where a file is to come: above it, in its place, or in a folder there.
+
+        Those that are `going` do not count.
+        """
+        yield from (file for file in folders_above(path) if file not in going and self._status(file))
+        if self._status(path) is not None and path not in going:
+            yield path
+        elif self._is_folder(path):
+            yield from (file for file in self._find_files(path) if file not in going)
+
+    def _find_files(self, folder: bytes) -> Iterator[bytes]:
+        for name, is_folder in self._list(folder):
+            path = folder + b"/" + name
+            yield from self._find_files(path) if is_folder else [path]
+
     def remember_unchanged(self) -> None:
         """Write the status of the files that were read and found unchanged into the index."""
         index = self._repository.libgit2.index
@@ -185,7 +201,7 @@ class Worktree:
     def nested_changes(self) -> Iterator[tuple[bytes, str]]:
         """Yield the nested repositories that are not ignored, and why they are left out."""
         for folder in filter(self._selects, sorted(self._nested)):
-            if folder in self._submodules:
+            if folder in self.submodules:
                 yield folder, "it is a submodule"
             elif not self._ignore_rules.ignores_below(folder, is_folder=True):
                 yield folder, "it is a repository of its own"
@@ -329,7 +345,7 @@ class Worktree:
         """Yield the files and links below a folder that the index does not have and no rule ignores."""
         for name, is_folder in self._list(folder):
             path = folder + b"/" + name if folder else name
-            if self._is_dot_git(name) or path in self._nested or path in self._submodules:
+            if self._is_dot_git(name) or path in self._nested or path in self.submodules:
                 continue
             if is_folder:
                 if not self._ignore_rules.ignores(path, is_folder=True):

@@ -12,9 +12,12 @@ from github_worker.contract import (
     CreateBranch,
     CreatePullRequest,
     InitSession,
+    InspectSession,
     MergePullRequest,
     Request,
     Result,
+    SwitchBranch,
+    SyncBranch,
 )
 from github_worker.git.native import explain_damage
 from github_worker.operations.auto_pull_request import auto_pull_request
@@ -23,7 +26,10 @@ from github_worker.operations.commit_and_push import commit_and_push
 from github_worker.operations.create_branch import create_branch
 from github_worker.operations.create_pull_request import create_pull_request
 from github_worker.operations.init_session import init_session
+from github_worker.operations.inspect_session import inspect_session
 from github_worker.operations.merge_pull_request import merge_pull_request
+from github_worker.operations.switch_branch import switch_branch
+from github_worker.operations.sync_branch import sync_branch
 from github_worker.progress import Report
 from github_worker.scratch import explain_disk_failure
 from github_worker.services import Services
@@ -37,6 +43,9 @@ _OPERATIONS: Mapping[type[Request], Callable[[Any, Services, Report], Awaitable[
     CreatePullRequest: create_pull_request,
     MergePullRequest: merge_pull_request,
     AutoPullRequest: auto_pull_request,
+    SyncBranch: sync_branch,
+    SwitchBranch: switch_branch,
+    InspectSession: inspect_session,
 }
 
 

@@ -85,11 +85,21 @@ def _stage(request: CommitAndPush, workspace: Workspace, report: Report) -> comm
     """Stage what is asked for, warn of what must be left out, and compare with HEAD."""
     repository, folders = workspace.repository, workspace.location.folders
     paths = Pathspec(request.paths) if request.paths else None
-    for path, why in commits.stage(repository, folders.nested, folders.misnamed, paths).left_out:
+    staged = commits.stage(repository, folders.nested, folders.misnamed, paths)
+    for path, why in staged.left_out:
         report.warning("left_out", f"{path} was left out: {why}")
     if paths is not None:
         commits.check_paths(repository, paths)
-    return commits.summarise(repository, paths)
+    summary = commits.summarise(repository, paths)
+    if staged.resolved or repository.is_merging:
+        _warn_of_markers(commits.find_markers(repository, summary.tree, staged.resolved), report)
+    return summary
+
+
+def _warn_of_markers(paths: list[str], report: Report) -> None:
+    """Say which files are committed with the markers of a conflict in them, as git does without a word."""
+    for path in paths:
+        report.warning("conflict_markers", f"{path} is committed with a conflict's markers in it")
 
 
 def _is_due(repository: Repository, branch: str, summary: commits.Summary) -> bool:
@@ -114,7 +124,7 @@ def _screen(
     report: Report,
 ) -> commits.Summary:
     """Find credentials in what would be pushed, do with them as the request says, and return what remains."""
-    message = _add_trailers(request.message or "", request, repository)
+    message = _add_trailers(request.message or repository.merge_message, request, repository)
     tag = f"{request.tag.name}\n{request.tag.message or ''}" if request.tag else ""
     draft = commits.Draft(summary.tree, _author(request, services), message, tag)
     key = (request.signing_key,) if request.signing_key else ()
@@ -153,7 +163,7 @@ async def _message(
     report: Report,
 ) -> str:
     report("generating_message", "Describing the changes")
-    text = request.message.strip() if request.message else ""
+    text = request.message.strip() if request.message else repository.merge_message
     if not text:
         context = CommitContext(
             changes=summary.changes,

@@ -151,6 +151,12 @@ class Metadata:
         self.update(branch=branch, sessionTitle=title, sessionPath=session_path, github=github)
         self._ours["request"] = _digest(user_request)
 
+    def record_switch(self, branch: str, session_path: str) -> None:
+        """Record the branch that the session was put on, which was started for no request."""
+        known = {"sessionPath": session_path} if self.session_path is not None else {}
+        self.update(branch=branch, **known)
+        self._ours.pop("request", None)
+
     def is_for(self, user_request: str) -> bool:
         """Tell whether the session's branch was started for this request."""
         return self._ours.get("request") == _digest(user_request)

@@ -33,8 +33,10 @@ from github_worker.contract import (
     InitSession,
     Request,
     Result,
+    SwitchBranch,
+    SyncBranch,
 )
-from github_worker.errors import SessionConflict, SessionNotFound, StorageUnavailable
+from github_worker.errors import SessionConflict, SessionCorrupt, SessionNotFound, StorageUnavailable
 from github_worker.progress import ByteCount, Report
 from github_worker.redaction import hide
 from github_worker.retry import BACKOFF, jitter, retry
@@ -46,7 +48,7 @@ WORKSPACE = Path("workspace/workspace")
 _VERSIONS = 3  # of other writers, that the work is carried over to
 
 AnyResult = TypeVar("AnyResult", bound=Result)
-SessionRequest = CloneRepository | CreateBranch | CommitAndPush | InitSession
+SessionRequest = CloneRepository | CreateBranch | CommitAndPush | InitSession | SyncBranch | SwitchBranch
 
 
 class RepositoryFolders(Struct, frozen=True):
@@ -150,16 +152,9 @@ class Sessions:
         Raises RepeatedRequest if the session remembers a `kind` for the request, SessionNotFound if there is
         no session and it must not be new, and what saving raises. After an error storage is as it was.
         """
-        report("downloading_session", "Downloading the session")
-        received = ByteCount()
-        loading = asyncio.to_thread(self.load, request.session_id, received)
-        session = await report.transfer(loading, received)
-        if "repository" not in report.identity:
-            report.place(session.metadata.repository, session.metadata.branch)
+        session = await self._open(request.session_id, report)
         if session.is_new and not may_be_new:
-            raise SessionNotFound(
-                f"There is no session {session.id}; clone-repository or init-session begins one"
-            )
+            raise _not_found(session.id)
         if (answer := _answer(request, session, kind)) is not None:
             raise RepeatedRequest(answer)
         transaction = Transaction(self, session, request, report, kind)
@@ -170,11 +165,36 @@ class Sessions:
             transaction.abandon()
             raise
 
-    def load(self, session_id: str, received: ByteCount | None = None) -> Session:
-        """Download and unpack a session, or begin one; a download that breaks off is begun anew."""
-        return retry(lambda: self._load(session_id, received or ByteCount()), DownloadInterrupted)
+    async def look(self, session_id: str, report: Report) -> Session:
+        """Open what is below the session's workspace, to look at it alone; raise SessionNotFound.
 
-    def _load(self, session_id: str, received: ByteCount) -> Session:
+        What else the archive has is passed over, unless something below is a hard link to it: nothing may be
+        packed from this.
+        """
+        try:
+            session = await self._open(session_id, report, WORKSPACE.parent)
+        except SessionCorrupt:
+            session = await self._open(session_id, report)
+        if session.is_new:
+            raise _not_found(session.id)
+        return session
+
+    async def _open(self, session_id: str, report: Report, part: Path | None = None) -> Session:
+        report("downloading_session", "Downloading the session")
+        received = ByteCount()
+        session = await report.transfer(asyncio.to_thread(self.load, session_id, received, part), received)
+        if "repository" not in report.identity:
+            report.place(session.metadata.repository, session.metadata.branch)
+        return session
+
+    def load(self, session_id: str, received: ByteCount | None = None, part: Path | None = None) -> Session:
+        """Download and unpack a session, or one folder of it, or begin one.
+
+        A download that breaks off is begun anew.
+        """
+        return retry(lambda: self._load(session_id, received or ByteCount(), part), DownloadInterrupted)
+
+    def _load(self, session_id: str, received: ByteCount, part: Path | None) -> Session:
         folder = self._scratch.folder()
         folders = Folders.make(folder)
         hide(folders.tree)
@@ -186,7 +206,8 @@ class Sessions:
                 received.size, received.total = 0, download.size
                 chunks = translate_interruption(received.count_chunks(download.chunks))
                 spool = Spool(folder / "spool", folders.tree)
-                inventory = unpack(chunks, folders, self.limits, spool=spool)
+                within = os.fsencode(part) if part is not None else b""
+                inventory = unpack(chunks, folders, self.limits, spool=spool, within=within)
             session = Session(session_id, folders, inventory, self.limits, download.version)
             if session.metadata.github is not None:
                 session.adopt(session.metadata.github.cloned_path)
@@ -296,6 +317,10 @@ class Transaction(Generic[AnyResult]):
         metadata = self.session.metadata
         metadata.remember(self._id, self._request.operation, msgspec.to_builtins(self._result))
         metadata.write(self.session.folders.tree)
+
+
+def _not_found(session_id: str) -> SessionNotFound:
+    return SessionNotFound(f"There is no session {session_id}; clone-repository or init-session begins one")
 
 
 class _Abandoned(Exception):

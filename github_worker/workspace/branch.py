@@ -181,6 +181,7 @@ def _choose(name: str, start: Start, workspace: Workspace, prefix: str) -> str:
 
 def _switch(repository: Repository, branch: str, start: Start) -> None:
     if start.at is not None and start.at != repository.head:
+        repository.require_finished()
         check_out(repository, start.at)
     repository.start(branch, start.at)
 

@@ -152,7 +152,9 @@ def _pull(repository: Repository, branch: str) -> bool:
         return False
     repository.remote.fetch(branch)
     head, ahead = repository.head, heads.branches[branch]
-    if head is None or head == ahead or not repository.is_ancestor(head, ahead) or not is_clean(repository):
+    if head is None or head == ahead or not repository.is_ancestor(head, ahead):
+        return False
+    if repository.is_unfinished or not is_clean(repository):
         return False
     try:
         fast_forward(repository, branch, ahead)

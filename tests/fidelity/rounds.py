@@ -10,8 +10,11 @@ from typing import Any
 
 from tests.fidelity.agent import Agent
 from tests.fidelity.arena import Arena, load
+from tests.fidelity.branch_judge import judge_inspection, judge_switch, judge_sync
 from tests.fidelity.judge import Verdict, judge_clone, judge_commit
 
+# What git would make of it is not certain, or it would overwrite an ignored file.
+UNCERTAIN = r"MERGE_CONFLICT: (It is not certain|.* cannot be rebased)|uncommitted_changes: "
 FORMATS = (("--format=gnu",), ("--format=posix",), ("--format=gnu", "--mtime=@1700000000"))
 
 
@@ -73,6 +76,52 @@ class Round:
         self.agent.edit_files(self.random.randint(1, 5))
         await self._judge("commit", FORMATS[0])
 
+    async def sync(self) -> None:
+        """Let main move on, and the session's branch too, and bring the one into the other."""
+        await self._diverge()
+        fields: dict[str, Any] = {"base": "main"}
+        if self.random.random() < 0.25:
+            fields["method"] = "rebase"
+            self._commit()  # git would take edits apart and put them together again
+        else:
+            fields["leave_conflicts"] = self.random.random() < 0.8
+        await self._judge("sync", FORMATS[0], fields)
+
+    async def switch(self) -> None:
+        """Put the session, with some edits, on another branch."""
+        await self._diverge()
+        await self._judge("switch", FORMATS[0], {"branch": "main"})
+
+    async def inspect(self) -> None:
+        """Look at what an agent did to a session."""
+        self._begin()
+        self.agent.work(self.random.randint(2, 12))
+        await self._judge("inspect", self.random.choice(FORMATS))
+
+    async def _diverge(self) -> None:
+        """Let the session be on a branch with commits and edits of its own, while main moves on."""
+        self._begin(attributes=self.random.random() < 0.3)
+        if self.random.random() < 0.5:
+            self.arena.git("checkout", "--quiet", "-b", "work")
+            archive = self.arena.pack()
+            self.arena.git("checkout", "--quiet", "main")
+        else:
+            self.arena.git("checkout", "--quiet", "-b", "work")
+            self.arena.git("branch", "--quiet", "--delete", "--force", "main")
+            archive = self.arena.pack()
+            self.arena.git("checkout", "--quiet", "-b", "main")
+        self.agent.edit_files(self.random.randint(1, 5))
+        self._commit("push", "--quiet", "origin", "main")
+        self.arena.put(archive)
+        self.arena.lay_out()
+        for _ in range(self.random.choice((0, 1, 1, 2))):
+            self.agent.edit_files(self.random.randint(1, 3))
+            self._commit()
+        for _ in range(self.random.choice((0, 1, 2))):
+            self.agent.edit_files(1)
+            if self.random.random() < 0.4:
+                self.arena.git.try_("add", "--all")
+
     def _begin(self, *, attributes: bool = True) -> None:
         self.arena.start(
             {"README.md": "# Demo\n", "src/a": "alpha\nbeta\ngamma\n" * 5, "d/e/c.py": "1\n2\n3\n" * 9}
@@ -95,7 +144,7 @@ class Round:
     async def _judge(
         self, kind: str, options: tuple[str, ...] = (), fields: dict[str, Any] | None = None
     ) -> Verdict:
-        if kind == "commit":
+        if kind != "clone":
             self.arena.put(self.arena.pack(*options))
         archive, remote = self.arena.get(), self.arena.root / "remote-before.git"
         shutil.rmtree(remote, ignore_errors=True)
@@ -113,7 +162,16 @@ class Round:
 
 def judge(arena: Arena, kind: str, fields: dict[str, Any]) -> Awaitable[Verdict]:
     """Let git judge one job."""
-    return judge_commit(arena) if kind == "commit" else judge_clone(arena, **fields)
+    match kind:
+        case "commit":
+            return judge_commit(arena)
+        case "sync":
+            return judge_sync(arena, UNCERTAIN, **fields)
+        case "switch":
+            return judge_switch(arena, **fields)
+        case "inspect":
+            return judge_inspection(arena)
+    return judge_clone(arena, **fields)
 
 
 async def replay(file: Path, root: Path) -> Verdict:
@@ -129,6 +187,9 @@ _KINDS: dict[str, Callable[[Round], Awaitable[None]]] = {
     "commit": Round.commit,
     "clone": Round.clone,
     "rebase": Round.rebase,
+    "sync": Round.sync,
+    "switch": Round.switch,
+    "inspect": Round.inspect,
 }
 KINDS = (*_KINDS,)
 

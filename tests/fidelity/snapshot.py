@@ -177,3 +177,10 @@ def _rules(file: Path) -> str:
 
 def _sorted(words: Iterable[str], names: dict[str, str]) -> list[str]:
     return sorted(names.get(word, word) for word in words)
+
+
+def unpack_status(git: Git) -> list[tuple[str, str]]:
+    """Return the two letters and the path of all that `git status` tells, submodules aside."""
+    command = ("--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all")
+    lines = os.fsdecode(git("status", *command)).split("\0")
+    return [(line[:2], line[3:]) for line in lines if line]

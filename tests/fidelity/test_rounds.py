@@ -12,7 +12,14 @@ from tests.fidelity.rounds import KINDS, play, replay
 
 CASES = Path(__file__).parents[2] / ".fuzz"
 # How many of each kind there are in the suite; scripts/fuzz asks for others.
-SEEDS = {"commit": range(20), "clone": range(8), "rebase": range(12)}
+SEEDS = {
+    "commit": range(20),
+    "clone": range(8),
+    "rebase": range(12),
+    "sync": range(14),
+    "switch": range(8),
+    "inspect": range(8),
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

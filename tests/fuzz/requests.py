@@ -39,12 +39,17 @@ def bodies(draw: st.DrawFn, kind: type[Request], *, whole: bool = False) -> dict
     places = _PLACES.get(kind.operation, [set()])
     present = draw(st.sampled_from(places))
     absent = set().union(*places) - present
-    return {
+    body = {
         field.encode_name: draw(_URL if field.encode_name == "repoUrl" else _values(field.type))
         for field in described.fields
         if field.encode_name not in absent
         and (whole or field.required or field.encode_name in present or draw(st.booleans()))
     }
+    if kind.operation == "sync-branch":  # each is for one method
+        is_rebase = body.get("method") == "rebase"
+        body.update({name: False for name in ("forceWithLease", "leaveConflicts") if name in body})
+        body |= {"forceWithLease" if is_rebase else "leaveConflicts": draw(st.booleans())}
+    return body
 
 
 def _values(described: inspect.Type) -> st.SearchStrategy[Any]:

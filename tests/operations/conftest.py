@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
 
 from github_worker.contract import (
     AnyEvent,
+    AutoPullRequest,
     CloneRepository,
     CommitAndPush,
     CreateBranch,
     InitSession,
+    InspectSession,
     Progress,
     Request,
     Result,
+    SwitchBranch,
+    SyncBranch,
 )
 from github_worker.operations import run
 from github_worker.progress import Report
@@ -37,12 +42,18 @@ class JobRunner:
         self.token = token
         self.events: list[AnyEvent] = []
 
-    async def run(self, request: Request) -> Any:
-        """Run one job."""
+    async def run(self, request: Request, on_event: Callable[[AnyEvent], None] | None = None) -> Any:
+        """Run one job; `on_event` is called with each of its events."""
         self.events = []
         services = Services.from_settings(from_env(self.env))
+
+        def send(event: AnyEvent) -> None:
+            self.events.append(event)
+            if on_event is not None:
+                on_event(event)
+
         try:
-            return await run(request, services, Report(self.events.append))
+            return await run(request, services, Report(send))
         finally:
             await services.cleanup()
 
@@ -62,6 +73,22 @@ class JobRunner:
     async def commit(self, **fields: Any) -> Any:
         """Run commit-and-push."""
         return await self.run(self._request(CommitAndPush, **fields))
+
+    async def sync(self, on_event: Callable[[AnyEvent], None] | None = None, **fields: Any) -> Any:
+        """Run sync-branch."""
+        return await self.run(self._request(SyncBranch, **fields), on_event)
+
+    async def switch(self, on_event: Callable[[AnyEvent], None] | None = None, **fields: Any) -> Any:
+        """Run switch-branch."""
+        return await self.run(self._request(SwitchBranch, **fields), on_event)
+
+    async def auto(self, **fields: Any) -> Any:
+        """Run auto-pull-request."""
+        return await self.run(self._request(AutoPullRequest, base="main", **fields))
+
+    async def inspect(self, **fields: Any) -> Any:
+        """Run inspect-session, without a token."""
+        return await self.run(InspectSession(session_id=SESSION, **fields))
 
     @property
     def stages(self) -> list[str]:

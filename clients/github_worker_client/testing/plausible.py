@@ -13,6 +13,8 @@ from github_worker.contract import (
     BranchCreated,
     BranchMerged,
     BranchStarted,
+    BranchSwitched,
+    BranchSynced,
     BranchTip,
     Change,
     Cloned,
@@ -22,6 +24,7 @@ from github_worker.contract import (
     CreateBranch,
     CreatePullRequest,
     InitSession,
+    InspectSession,
     MergePullRequest,
     Progress,
     PullRequestFinished,
@@ -32,8 +35,11 @@ from github_worker.contract import (
     Request,
     Result,
     SessionInitialised,
+    SessionInspected,
     SessionNamed,
     Stage,
+    SwitchBranch,
+    SyncBranch,
     Tagged,
 )
 from github_worker_client.testing.script import Stream, completed, queued, transferred
@@ -71,6 +77,9 @@ STAGES: Mapping[str, tuple[Stage, ...]] = {
         "pr_merged",
         "deleting_branch",
     ),
+    "sync-branch": ("downloading_session", "fetching_base", "syncing", "synced", "uploading"),
+    "switch-branch": ("downloading_session", "switching_branch", "branch_switched", "uploading"),
+    "inspect-session": ("downloading_session", "analyzing", "inspected"),
 }
 
 
@@ -92,6 +101,8 @@ def _tell(stage: Stage, result: Result) -> list[AnyEvent]:
 
 def _list_stages(request: Request) -> tuple[Stage, ...]:
     stages = STAGES[request.operation]
+    if isinstance(request, SyncBranch) and request.force_with_lease:
+        return (*stages[:-1], "pushing", "pushed", stages[-1])
     if isinstance(request, AutoPullRequest):
         passed = {"waiting_mergeable", "pr_merged", "deleting_branch"} if request.auto_merge else set()
         passed |= set() if request.delete_branch else {"deleting_branch"}
@@ -118,6 +129,12 @@ def _result(request: Request) -> Result:
             return PullRequestMerged(merged=True, sha=_hash(request), message="Merged")
         case AutoPullRequest():
             return _finish(request)
+        case SyncBranch():
+            return _sync(request)
+        case SwitchBranch():
+            return _switch(request)
+        case InspectSession():
+            return _inspect(request)
     raise NotImplementedError(request.operation)
 
 
@@ -199,6 +216,48 @@ def _finish(request: AutoPullRequest) -> PullRequestFinished:
         pr=PullRequestLink(number=1, html_url=_pull(request)),
         merge_base=BaseMerged(sha=_hash(request), message="Already up to date"),
         merge_pr=BranchMerged(merged=merged, sha=_hash(request) if merged else None),
+    )
+
+
+def _sync(request: SyncBranch) -> BranchSynced:
+    return BranchSynced(
+        branch=_branch(request.session_id, "work"),
+        base_branch=request.base or "main",
+        commit=_hash(request),
+        base_commit=_hash(request),
+        outcome=request.method,
+        commits=1,
+        force_pushed=request.force_with_lease,
+    )
+
+
+def _switch(request: SwitchBranch) -> BranchSwitched:
+    return BranchSwitched(
+        branch=request.branch,
+        previous_branch=_branch(request.session_id, "work"),
+        commit=_hash(request),
+        switched=True,
+        created=False,
+    )
+
+
+def _inspect(request: InspectSession) -> SessionInspected:
+    branch = _branch(request.session_id, "work")
+    return SessionInspected(
+        cloned_path="repo",
+        branch=branch,
+        commit=_hash(request),
+        upstream=f"origin/{branch}",
+        ahead=0,
+        behind=0,
+        merging=False,
+        files_changed=0,
+        insertions=0,
+        deletions=0,
+        changes=(),
+        unpushed_commits=0,
+        unpushed=(),
+        patch=None if request.patch_bytes is None else "",
     )
 
 
