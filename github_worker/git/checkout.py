@@ -17,7 +17,7 @@ import pygit2
 from pygit2.enums import CheckoutStrategy, FileMode
 
 from github_worker.errors import MergeConflict
-from github_worker.git import index_file, native
+from github_worker.git import ignore_files, index_file, native
 from github_worker.git.attributes import Attributes
 from github_worker.git.conversion import CannotConvert, choose_conversion
 from github_worker.git.index_file import Entry
@@ -58,6 +58,9 @@ def check_out_tree(repository: Repository, tree: pygit2.Tree, only: Container[by
         changed = {path: file for path, file in changed.items() if path in only}
         strategy |= CheckoutStrategy.RECREATE_MISSING
     outside = _find_outside(repository, changed)
+    for path, file in changed.items():
+        if path.rpartition(b"/")[2] == os.fsencode(ignore_files.NAME) and stat.S_ISREG(file.mode):
+            ignore_files.check(os.fsdecode(path), repository.libgit2[file.id].peel(pygit2.Blob).data)
     is_part = bool(outside) or only is not None
     inside = [path for path in changed if path not in outside] if is_part else None
     large = find_large(repository, tree, changed.keys() - outside.keys())

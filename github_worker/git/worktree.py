@@ -18,7 +18,7 @@ from msgspec import Struct
 from pygit2.enums import FileMode
 
 from github_worker.errors import FileTooLarge, UnsupportedRepository
-from github_worker.git import index_file, native
+from github_worker.git import ignore_files, index_file, native
 from github_worker.git.attributes import Attributes, Value
 from github_worker.git.conversion import CannotConvert, choose_conversion
 from github_worker.git.index_file import Entry
@@ -62,6 +62,7 @@ def is_clean(repository: Repository) -> bool:
 def refresh(repository: Repository) -> None:
     """Write all files to the disk, and let the index remember what is unchanged: libgit2 looks at both."""
     repository.write_files()
+    ignore_files.require_readable(repository.folder)
     worktree = Worktree(repository, ())
     for _ in worktree.tracked_changes():
         pass

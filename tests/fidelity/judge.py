@@ -31,6 +31,7 @@ ALLOWED = (
     r"unsupported_repository: A rebase or bisect is in progress",
     r"unsupported_repository: .*(split index|sparse index|extension)",
     r"unsupported_repository: .* has the attribute filter=",
+    r"unsupported_repository: .* begins with a vertical tab",
 )
 
 

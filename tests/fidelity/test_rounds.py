@@ -16,7 +16,7 @@ SEEDS = {
     "commit": range(20),
     "clone": range(8),
     "rebase": range(12),
-    "sync": range(14),
+    "sync": range(16),
     "switch": range(8),
     "inspect": range(8),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from github_worker.contract import AnyEvent, Progress
-from github_worker.errors import BranchNotFound, SessionConflict, UncommittedChanges
+from github_worker.errors import BranchNotFound, SessionConflict, UncommittedChanges, UnsupportedRepository
 from tests.fidelity.arena import Arena
 from tests.fidelity.branch_judge import judge_switch
 
@@ -122,6 +122,23 @@ async def test_an_ignored_file_in_the_way_is_kept(arena: Arena) -> None:
     arena.write({".gitignore": "new\n", "new": "precious\n"})
     before = put(arena)
     with pytest.raises(UncommittedChanges, match="new"):
+        await arena.runner.switch(branch="work")
+    assert arena.get() == before
+
+
+@pytest.mark.parametrize("place", [".gitignore", "d/.gitignore", ".git/info/exclude", "there"])
+async def test_ignore_rules_that_libgit2_would_read_for_ever(arena: Arena, place: str) -> None:
+    """In the worktree, in the repository or on the branch: it is said, and nothing changes."""
+    rules = {".gitignore" if place == "there" else place: "*.log\n !\x0bfoo\n"}
+    if place == "there":
+        arena.git("checkout", "--quiet", "work")
+    arena.write(rules)
+    if place == "there":
+        arena.git("add", "--all")
+        arena.git("commit", "--quiet", "--message=Rules")
+        arena.git("checkout", "--quiet", "main")
+    before = put(arena)
+    with pytest.raises(UnsupportedRepository, match="a vertical tab"):
         await arena.runner.switch(branch="work")
     assert arena.get() == before
 
