@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 from urllib.parse import unquote, urlsplit
@@ -16,6 +18,7 @@ from github_worker.contract import (
     Build,
     ModelCredentials,
     OnSecret,
+    RepositoryUrl,
     is_branch_name,
     is_line,
     name_forge,
@@ -59,6 +62,7 @@ _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 # Where github.com has what its repositories' pointers name, and who is told of an upload.
 _GITHUBS_STORAGE = "github-cloud.githubusercontent.com,github-cloud.s3.amazonaws.com,lfs.github.com"
 _USERNAMES = {"GitLab": "oauth2", "Bitbucket": "x-token-auth"}
+_HOST = "0.0.0.0"  # noqa: S104 (a container's port is published or it is not)
 Value = TypeVar("Value")
 ForgeKind = Literal["github", "gitlab", "gitea", "forgejo"]
 # Where an API is below a forge's address.
@@ -75,6 +79,25 @@ class Forge(Struct, frozen=True):
 
     kind: ForgeKind
     url: str
+
+
+class GitHubApp(Struct, frozen=True, kw_only=True):
+    """The GitHub App that makes tokens for requests without one, and for which repositories it may.
+
+    `id` is its number or its client id, `private_key` is PEM, `repositories` are patterns such as `acme/*`.
+    """
+
+    id: str
+    private_key: Secret
+    repositories: tuple[str, ...]
+
+    def covers(self, owner: str, name: str) -> bool:
+        """Tell whether a caller without a token has a right to a repository; GitHub heeds no case."""
+        patterns = (pattern.partition("/") for pattern in self.repositories)
+        return any(
+            fnmatchcase(owner.lower(), owners) and fnmatchcase(name.lower(), names)
+            for owners, _, names in patterns
+        )
 
 
 class Otlp(Struct, frozen=True, kw_only=True):
@@ -134,6 +157,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     lfs_allowed_hosts: tuple[str, ...]
     lfs_max_bytes: int
     lfs_max_objects: int
+    github_app: GitHubApp | None = None
 
     @property
     def embedded_store(self) -> bool:
@@ -150,6 +174,18 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Return the forge that has the repositories of an origin, None where no setting says it."""
         own = Forge("github", self.github_api_url) if origin == self.forge_origin else None
         return self.forges.get(origin, own)
+
+    def app_for(self, url: RepositoryUrl) -> GitHubApp | None:
+        """Return the app that makes tokens for a repository, None where none may."""
+        app = self.github_app
+        if app is None or not (self.is_on_github(url) and self.allows(url.origin)):
+            return None
+        return app if app.covers(url.owner, url.name) else None
+
+    def is_on_github(self, url: RepositoryUrl) -> bool:
+        """Tell whether a repository is on the GitHub that `GITHUB_API_URL` speaks for."""
+        forge = self.forge_of(url.origin)
+        return forge is not None and forge.kind == "github"
 
     def proxy_for(self, url: str) -> Secret | None:
         """Return the proxy on the way to an https URL, unless its host is one of `NO_PROXY`."""
@@ -182,7 +218,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
     read = _Reader(env)
     storage_worker_url, storage_url = _read_store(read)
     return Settings(
-        host=read.value("HOST", "0.0.0.0", str),  # noqa: S104 (a container's port is published or it is not)
+        host=read.value("HOST", _HOST, str),
         port=read.value("PORT", "5002", _parse_port),
         metrics_port=_read_metrics_port(read),
         tmp_dir=read.value("TMP_DIR", "/tmp", _find_folder),  # noqa: S108 (the contract's default)
@@ -223,6 +259,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         lfs_allowed_hosts=read.value("LFS_ALLOWED_HOSTS", _GITHUBS_STORAGE, _parse_hosts),
         lfs_max_bytes=read.value("LFS_MAX_BYTES", "2 GiB", _parse_size),
         lfs_max_objects=read.value("LFS_MAX_OBJECTS", "10000", _parse_count),
+        github_app=_read_github_app(read),
     )
 
 
@@ -238,6 +275,14 @@ def _takes_any(hosts: tuple[str, ...], origin: str) -> bool:
 def read_secret(env: Mapping[str, str], name: str) -> Secret | None:
     """Read a secret from its variable or its file; raise ConfigurationError."""
     return _Reader(env).optional(name, Secret)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether nobody but this machine reaches a port of an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def port_of(url: str) -> int:
@@ -307,6 +352,34 @@ def _read_store(read: _Reader) -> tuple[str | None, str | None]:
     if worker_url and url:
         raise ConfigurationError("STORAGE_WORKER_URL and STORAGE_URL are both set: set one of them")
     return worker_url, url
+
+
+def _read_github_app(read: _Reader) -> GitHubApp | None:
+    """Read which app makes tokens, and for whom; None where no app is named."""
+    named = read.optional("GITHUB_APP_ID", _check_app_id)
+    key = read.optional("GITHUB_APP_PRIVATE_KEY", _parse_app_key)
+    repositories = read.optional("GITHUB_APP_REPOSITORIES", _parse_patterns)
+    given = {
+        "GITHUB_APP_ID": named,
+        "GITHUB_APP_PRIVATE_KEY": key,
+        "GITHUB_APP_REPOSITORIES": repositories,
+    }
+    if not any(given.values()):
+        return None
+    if named is None or key is None or repositories is None:
+        present = [name for name, value in given.items() if value]
+        missing = [name for name in given if name not in present]
+        raise ConfigurationError(
+            f"{present[0]} is set, but {missing[0]} is not: an app's tokens take its id, its key, and the"
+            " repositories that callers have a right to"
+        )
+    has_token = read.optional("GITHUB_WORKER_TOKEN", _parse_tokens) is not None
+    if not has_token and not is_loopback(read.value("HOST", _HOST, str)):
+        raise ConfigurationError(
+            "GITHUB_APP_ID is set, but GITHUB_WORKER_TOKEN is not: whoever reaches the port could write to"
+            " the app's repositories"
+        )
+    return GitHubApp(id=named, private_key=key, repositories=repositories)
 
 
 def _read_otlp(read: _Reader) -> Otlp | None:
@@ -447,6 +520,37 @@ def _parse_proxy(text: str) -> Secret:
 
 def _split_domains(text: str) -> tuple[str, ...]:
     return tuple(name.strip().lower().lstrip(".") for name in text.split(",") if name.strip())
+
+
+def _check_app_id(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", text):
+        raise ValueError(f"must be the app's number or its client id, not {text!r}")
+    return text
+
+
+def _parse_app_key(text: str) -> Secret:
+    """Read a private key in PEM, whose lines an environment may hold as one with `\\n` between them."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415 (few have an app)
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
+    pem = text.replace("\\n", "\n")
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError):  # in words of its own, which may quote the key
+        key = None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError("must be the private key that GitHub made for the app: RSA, in PEM, not encrypted")
+    return Secret(pem)
+
+
+def _parse_patterns(text: str) -> tuple[str, ...]:
+    patterns = tuple(pattern.strip().lower() for pattern in text.split(",") if pattern.strip())
+    for pattern in patterns:
+        if not re.fullmatch(r"[a-z0-9*?_-]+/[a-z0-9*?._-]+", pattern):
+            raise ValueError(f"must be owner/name, separated by commas, where * is any; {pattern!r} is none")
+    if not patterns:
+        raise ValueError("must name a repository")
+    return patterns
 
 
 def _check_storage_url(text: str) -> str:

@@ -66,6 +66,9 @@ class Operations(Protocol):
     async def cleanup(self) -> None:
         """Remove what the job needed, now that its client knows the outcome."""
 
+    def close(self) -> None:
+        """Give back what the job was lent, now that its client has all of its stream; it may block."""
+
 
 class LazyOperations:
     """The real operations, imported in a thread while the worker is idle; a job waits for them."""
@@ -96,6 +99,11 @@ class LazyOperations:
         await self._loaded.wait()
         await self._services.cleanup()
 
+    def close(self) -> None:
+        """Give back what the operation was lent."""
+        if self._loaded.is_set():
+            self._services.close()
+
 
 class WarmOperations(LazyOperations):
     """The real operations in a process that has inherited all imports."""
@@ -116,6 +124,7 @@ def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
 
     def close() -> None:
         scratch.remove()
+        operations.close()
         collector.send(gate.job)
 
     async def on_open(address: str) -> None:
@@ -174,6 +183,7 @@ def serve_handed(
 
     def close() -> None:
         scratch.remove()
+        operations.close()
         collector.send(gate.job)
 
     gate = Gate(operations.run, cleanup, settings.job_timeout, limits, turns.wait)
@@ -259,7 +269,10 @@ def warm_up(settings: Settings) -> None:
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # OpenSSL prepares its algorithms once: 2 ms that a child saves
     if settings.storage_worker_url:  # and reads the authorities once: ten times as long
         importlib.import_module(f"github_worker.storage.{store}").load_trust(settings.storage_worker_url)
-    importlib.import_module("github_worker.web.openapi").description()
+    has_app = settings.github_app is not None
+    for name in ("github_worker.github.app", "jwt") if has_app else ():
+        importlib.import_module(name)
+    importlib.import_module("github_worker.web.openapi").description(may_lack_token=has_app)
     asyncio.run(importlib.import_module("github_worker.web.stream").rehearse())
     sys.setswitchinterval(_SWITCH_INTERVAL)
 
@@ -348,6 +361,8 @@ async def _prepare(scratch: Scratch, *steps: Callable[[], Awaitable[None]]) -> N
 
 def _services(settings: Settings, scratch: Scratch) -> Services:
     importlib.import_module("github_worker.operations")
+    if settings.github_app is not None:
+        importlib.import_module("jwt")
     from github_worker.services import Services  # noqa: PLC0415 (in a thread, once the port is open)
 
     return Services.from_settings(settings, scratch)

@@ -26,11 +26,13 @@ _LATER = {"remote_unavailable", "rate_limited", "file_locked"}  # reasons of a f
 class Credentials:
     """The credentials of a commit.
 
-    `access_token` is for the remote, and must be allowed to push. `claude_credentials` are for the model that
-    writes the message, as in `GitHubWorker`.
+    `access_token` is for the remote, and must be allowed to push; there is none where the service makes one.
+    `claude_credentials` are for the model that writes the message, as in `GitHubWorker`.
     """
 
-    def __init__(self, access_token: Token, claude_credentials: Credential | None = None) -> None:
+    def __init__(
+        self, access_token: Token | None = None, claude_credentials: Credential | None = None
+    ) -> None:
         self.access_token = Secret(access_token) if isinstance(access_token, str) else access_token
         self.claude_credentials = _model_credentials(claude_credentials)
 

@@ -62,7 +62,8 @@ class GitHubWorker:
 
     Every method that runs a job takes these, besides its own:
 
-    - `access_token`: the token for the git server and the forge, text or a Secret.
+    - `access_token`: the token for the git server and the forge, text or a Secret; may be left out where the
+      service makes one by its GitHub App.
     - `claude_credentials`: for the model that writes names and messages: an API key, an OAuth token, or the
       JSON that holds one, as text, a mapping or a Secret. Without them the worker's own are used, if it has
       any.
@@ -189,7 +190,7 @@ class GitHubWorker:
         session_id: str,
         user_request: str,
         base_branch: str,
-        access_token: Token,
+        access_token: Token | None = None,
         repo_url: str | None = None,
         claude_credentials: Credential | None = None,
         base_commit: str | None = None,
@@ -225,7 +226,7 @@ class GitHubWorker:
         self,
         *,
         session_id: str,
-        access_token: Token,
+        access_token: Token | None = None,
         claude_credentials: Credential | None = None,
         user_id: str | None = None,
         author: Author | None = None,
@@ -290,7 +291,7 @@ class GitHubWorker:
         session_id: str,
         repo_url: str,
         user_request: str,
-        access_token: Token,
+        access_token: Token | None = None,
         branch: str | None = None,
         directory: str | None = None,
         claude_credentials: Credential | None = None,
@@ -327,7 +328,7 @@ class GitHubWorker:
         self,
         *,
         base: str,
-        access_token: Token,
+        access_token: Token | None = None,
         owner: str | None = None,
         repo: str | None = None,
         head: str | None = None,
@@ -392,7 +393,7 @@ class GitHubWorker:
         self,
         *,
         pull_number: int,
-        access_token: Token,
+        access_token: Token | None = None,
         owner: str | None = None,
         repo: str | None = None,
         merge_method: MergeMethod | None = None,
@@ -430,7 +431,7 @@ class GitHubWorker:
         self,
         *,
         base: str,
-        access_token: Token,
+        access_token: Token | None = None,
         owner: str | None = None,
         repo: str | None = None,
         branch: str | None = None,

@@ -81,7 +81,7 @@ def _make_job(call: Call, kind: type[Request]) -> Job:
     """Make the request of what was given; raise CommandFailed, naming the option that is wrong."""
     fields = read_fields(call.options, kind)
     request_id = fields.setdefault("request_id", uuid.uuid4().hex)
-    secrets = find_credentials(kind, call.env, fields, gh=call.options.gh)
+    secrets = find_credentials(kind, call.env, fields, gh=call.options.gh, is_local=not _find_url(call))
     try:
         request = wire.build(kind, **fields, **secrets)
     except InvalidRequest as error:
@@ -117,7 +117,7 @@ async def _follow(call: Call, job: Job, display: Display) -> None:
 @asynccontextmanager
 async def _open_client(call: Call, job: Job, display: Display) -> AsyncIterator[GitHubWorker]:
     """Open a client of the worker that is named, or of one that is started for this job."""
-    if url := call.options.url or call.env.get("GITHUB_WORKER_URL"):
+    if url := _find_url(call):
         display.show(_begin(f"Asking {_check_url(url)}"))
         async with GitHubWorker(url, find_worker_token(call.env), busy_timeout=call.options.wait) as client:
             yield client
@@ -130,6 +130,12 @@ async def _open_client(call: Call, job: Job, display: Display) -> AsyncIterator[
         # There is no other worker to turn to.
         async with GitHubWorker(worker.url, worker.token, busy_timeout=0, stream_attempts=1) as client:
             yield client
+
+
+def _find_url(call: Call) -> str | None:
+    """Return the address of the worker that is named, if one is."""
+    url: str | None = call.options.url or call.env.get("GITHUB_WORKER_URL")
+    return url
 
 
 def _begin(message: str) -> Progress:

@@ -74,11 +74,6 @@ def name_options(text: str, options: list[Option]) -> str:
     return re.sub(r"`(\w+)`", lambda match: flags.get(match[1], match[0]), text)
 
 
-def needs_token(kind: type[Request]) -> bool:
-    """Tell whether a request must have a token."""
-    return any(field.required and _is_secret(field) for field in _list_fields(kind))
-
-
 def takes(kind: type[Request], name: str) -> bool:
     """Tell whether a request may have a field of this name."""
     return any(field.name == name for field in _list_fields(kind))

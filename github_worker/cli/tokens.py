@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from github_worker.cli.command import CommandFailed
-from github_worker.cli.options import needs_token, takes
+from github_worker.cli.options import takes
 from github_worker.cli.text import clean
 from github_worker.contract import RepositoryUrl, Request
 from github_worker.redaction import Secret
@@ -24,11 +24,15 @@ def find_worker_token(env: Mapping[str, str]) -> Secret | None:
 
 
 def find_credentials(
-    kind: type[Request], env: Mapping[str, str], fields: Mapping[str, Any], *, gh: bool
+    kind: type[Request], env: Mapping[str, str], fields: Mapping[str, Any], *, gh: bool, is_local: bool
 ) -> dict[str, Secret]:
-    """Return the secret fields of a request that there are; raise CommandFailed where it lacks a token."""
+    """Return the secret fields of a request that there are; raise CommandFailed where it lacks a token.
+
+    A worker elsewhere, or a GitHub App in a local one's settings, may have a token of its own.
+    """
     token = _ask_gh(fields) if gh else read_secret(env, "GITHUB_TOKEN")
-    if token is None and needs_token(kind):
+    may_lack_token = not is_local or "GITHUB_APP_ID" in env
+    if token is None and kind.needs_token and not may_lack_token:
         raise CommandFailed(
             f"{kind.operation} needs a token: set GITHUB_TOKEN, or GITHUB_TOKEN_FILE, or say --gh"
         )

@@ -15,7 +15,14 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct, inspect
 
-from github_worker.contract.fields import IN_WORDS, VISIBLE_ASCII, ModelCredentials, Passphrase, PrivateKey
+from github_worker.contract.fields import (
+    IN_WORDS,
+    VISIBLE_ASCII,
+    ModelCredentials,
+    Passphrase,
+    PrivateKey,
+    Token,
+)
 from github_worker.contract.requests import Request
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
@@ -56,9 +63,11 @@ class _Form(Struct, frozen=True):
     fields: tuple[_Field, ...]
 
 
-def read_request(kind: type[AnyRequest], body: bytes | bytearray) -> AnyRequest:
+def read_request(
+    kind: type[AnyRequest], body: bytes | bytearray, *, may_lack_token: bool = False
+) -> AnyRequest:
     """Decode a body, the token under either of its names; raise ValueError naming the field, in words."""
-    form = _form(kind)
+    form = _form(kind, may_lack_token or not kind.needs_token)
     values = _take_apart(form, body)
     request: AnyRequest = kind(
         **{field.own: value for field in form.fields for value in _read(field, values)}
@@ -145,25 +154,26 @@ def _read_beginning(field: _Field, value: memoryview) -> Any:
 
 
 @cache
-def _form(kind: type[Request]) -> _Form:
+def _form(kind: type[Request], may_lack_token: bool) -> _Form:
     names = dict.fromkeys((*(field.encode_name for field in msgspec.structs.fields(kind)), *TOKEN_NAMES))
     envelope = msgspec.defstruct(
         "Envelope",
         [(name, Raw | msgspec.UnsetType, msgspec.UNSET) for name in names],
         forbid_unknown_fields=True,
     )
-    fields = tuple(_make_field(field) for field in msgspec.structs.fields(kind))
+    fields = tuple(_make_field(field, may_lack_token) for field in msgspec.structs.fields(kind))
     return _Form(msgspec.json.Decoder(envelope), fields)
 
 
-def _make_field(field: msgspec.structs.FieldInfo) -> _Field:
+def _make_field(field: msgspec.structs.FieldInfo, may_lack_token: bool) -> _Field:
     kinds = list(flatten(inspect.type_info(field.type)))
+    must_be_token = field.encode_name in TOKEN_NAMES and not may_lack_token
     is_secret = any(isinstance(kind, inspect.CustomType) for kind in kinds)
     return _Field(
         own=field.name,
         name=field.encode_name,
-        decoder=msgspec.json.Decoder(field.type, dec_hook=_decode_secret),
-        is_required=field.required,
+        decoder=msgspec.json.Decoder(Token if must_be_token else field.type, dec_hook=_decode_secret),
+        is_required=field.required or must_be_token,
         largest=_MAX_SECRET_BYTES if is_secret else _MAX_FIELD_BYTES,
         choices=tuple(
             str(value) for kind in kinds if isinstance(kind, inspect.LiteralType) for value in kind.values

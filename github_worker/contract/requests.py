@@ -189,6 +189,7 @@ class Request(
 
     operation: ClassVar[str]
     result: ClassVar[type[Result]]
+    needs_token: ClassVar[bool] = True  # unless the service makes one
     request_id: RequestId | None = None
 
 
@@ -196,6 +197,7 @@ class CloneRepository(Request, frozen=True, kw_only=True):
     """Clone a repository into a session, or update the one that is there."""
 
     operation, result = "clone-repository", Cloned
+    needs_token = False
 
     session_id: SessionId
     repo_url: AnyRepositoryUrl
@@ -220,7 +222,7 @@ class CreateBranch(Request, frozen=True, kw_only=True):
     base_branch: Annotated[Branch, describe("The branch to start at.", "main")]
     repo_url: AnyRepositoryUrl | None = None
     claude_credentials: ClaudeCredentials | None = None
-    access_token: Token = msgspec.field(name="githubAccessToken")
+    access_token: Token | None = msgspec.field(name="githubAccessToken", default=None)
     base_commit: _BaseCommit = None
     lfs: _Lfs | None = None
 
@@ -236,7 +238,7 @@ class CommitAndPush(Request, frozen=True, kw_only=True):
 
     session_id: SessionId
     claude_credentials: ClaudeCredentials | None = None
-    access_token: Token = msgspec.field(name="githubAccessToken")
+    access_token: Token | None = msgspec.field(name="githubAccessToken", default=None)
     user_id: Annotated[
         UserId | None,
         describe("The user who asks; the commit says so in `Committed-by:`.", "Ada <ada@example.com>"),
@@ -319,7 +321,7 @@ class InitSession(Request, frozen=True, kw_only=True):
     directory: Directory | None = None
     user_request: UserRequest
     claude_credentials: ClaudeCredentials | None = None
-    access_token: Token = msgspec.field(name="githubAccessToken")
+    access_token: Token | None = msgspec.field(name="githubAccessToken", default=None)
     depth: Depth | None = None
     all_branches: _AllBranches = False
     base_commit: _BaseCommit = None
@@ -359,7 +361,7 @@ class CreatePullRequest(Request, frozen=True, kw_only=True):
         bool | None, describe("Whether maintainers may push to a fork's branch; the forge decides.", True)
     ] = None
     claude_credentials: ClaudeCredentials | None = None
-    access_token: Token = msgspec.field(name="githubAccessToken")
+    access_token: Token | None = msgspec.field(name="githubAccessToken", default=None)
     repo_url: _ForgeUrl | None = None
 
     def __post_init__(self) -> None:
@@ -385,7 +387,7 @@ class MergePullRequest(Request, frozen=True, kw_only=True):
             "5716ca5987cbf97d6bb54920bea6adde242d87e6",
         ),
     ] = None
-    access_token: Token = msgspec.field(name="githubAccessToken")
+    access_token: Token | None = msgspec.field(name="githubAccessToken", default=None)
     repo_url: _ForgeUrl | None = None
 
     def __post_init__(self) -> None:
@@ -429,7 +431,7 @@ class AutoPullRequest(Request, frozen=True, kw_only=True):
     ] = False
     wait_timeout: _WaitTimeout | None = None
     claude_credentials: ClaudeCredentials | None = None
-    access_token: Token = msgspec.field(name="githubAccessToken")
+    access_token: Token | None = msgspec.field(name="githubAccessToken", default=None)
     repo_url: _ForgeUrl | None = None
 
     def __post_init__(self) -> None:
@@ -442,6 +444,7 @@ class SyncBranch(Request, frozen=True, kw_only=True):
     """Bring the newer commits of a base branch into the session's branch."""
 
     operation, result = "sync-branch", BranchSynced
+    needs_token = False
 
     session_id: SessionId
     access_token: Token | None = None
@@ -492,6 +495,7 @@ class SwitchBranch(Request, frozen=True, kw_only=True):
     """Put the session on a branch that it or the remote has, and carry uncommitted work along."""
 
     operation, result = "switch-branch", BranchSwitched
+    needs_token = False
 
     session_id: SessionId
     branch: Annotated[Branch, describe("The branch to switch to.", "feature/dark-mode")]
@@ -503,6 +507,7 @@ class InspectSession(Request, frozen=True, kw_only=True):
     """Say what the session's repository holds that is not pushed; nothing changes, and no remote is asked."""
 
     operation, result = "inspect-session", SessionInspected
+    needs_token = False
 
     session_id: SessionId
     access_token: Token | None = None

@@ -58,10 +58,15 @@ def convert(fields: Any, kind: type[Message]) -> Message:
         return msgspec.convert(fields, kind)
 
 
-def decode_request(kind: type[AnyRequest], body: bytes | bytearray) -> AnyRequest:
-    """Decode a body, from any thread; raise ValueError naming the field, in words."""
+def decode_request(
+    kind: type[AnyRequest], body: bytes | bytearray, *, may_lack_token: bool = False
+) -> AnyRequest:
+    """Decode a body, from any thread; raise ValueError naming the field, in words.
+
+    `may_lack_token` says that whoever does the job has a token where the request brings none.
+    """
     with _one_thread:
-        return read_request(kind, body)
+        return read_request(kind, body, may_lack_token=may_lack_token)
 
 
 def encode_request(request: Request) -> bytes:

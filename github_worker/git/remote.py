@@ -59,13 +59,12 @@ class Remote:
         self, repository: pygit2.Repository, url: RepositoryUrl, token: Secret | None, username: str
     ) -> None:
         self.url = url
+        self.token = token
         self._username = username
-        # As HTTP Basic has it, which is masked as long as this lives.
-        self._basic = Secret(_encode(username, token)) if token else None
+        self._basic: Secret | None = None
         self._repository = repository
         # Connected to fetch, a remote cannot push: `_push` takes another one.
         self._remote = repository.remotes["origin"]
-        self._token = token
 
     def heads(self) -> RemoteHeads:
         """Ask for the branches; the connection stays open for a fetch."""
@@ -169,7 +168,9 @@ class Remote:
             native.push(self._repository.remotes["origin"], refspec, callbacks)
 
     def _callbacks(self, *, new: bool = False, lease: str | None = None) -> _Callbacks:
-        return _Callbacks(self.url.origin, self._token, self._username, new=new, lease=lease)
+        if self.token:  # as HTTP Basic has it, which is masked as long as this lives
+            self._basic = Secret(_encode(self._username, self.token))
+        return _Callbacks(self.url.origin, self.token, self._username, new=new, lease=lease)
 
 
 def _encode(username: str, token: Secret) -> str:

@@ -15,7 +15,7 @@ from github_worker.progress import Report
 from github_worker.redaction import Secret
 from github_worker.settings import Settings
 
-_HEADERS = {
+HEADERS = {
     "Accept": "application/vnd.github+json",
     "User-Agent": f"github-worker/{__version__}",
     "X-GitHub-Api-Version": "2022-11-28",
@@ -46,8 +46,10 @@ class GitHub(Client):
 
 
 @asynccontextmanager
-async def open_github(settings: Settings, token: Secret, report: Report) -> AsyncIterator[GitHub]:
+async def open_github(
+    settings: Settings, token: Secret, report: Report, kind: type[GitHub] = GitHub
+) -> AsyncIterator[GitHub]:
     """Open GitHub's API; it times out when it sends no byte for as long as a git server may."""
     url = settings.github_api_url
-    async with open_http(settings, "github", url, _HEADERS) as http:
-        yield GitHub(http, url, settings, token, report)
+    async with open_http(settings, "github", url, HEADERS) as http:
+        yield kind(http, url, settings, token, report)

@@ -43,7 +43,7 @@ async def auto_pull_request(
     place, branch = await resolve_target(request, services, report)
     achieved: dict[str, Any] = {}
     with _add_to_errors(achieved):
-        async with open_repository(place, services.settings, request.access_token, report) as repository:
+        async with open_repository(place, request, services, report) as repository:
             pull_request = await _find_or_open(repository, branch, request, services, report)
             link = PullRequestLink(number=pull_request.number, html_url=pull_request.html_url)
             achieved |= {"step": report.stage, "pr": to_builtins(link)}

@@ -13,7 +13,7 @@ from github_worker.naming import CommitContext
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace.conflicts import carry_branch
-from github_worker.workspace.push import PushOutcome, push
+from github_worker.workspace.push import PushOutcome, permit_push, push
 from github_worker.workspace.repository import (
     Workspace,
     choose_lfs,
@@ -36,9 +36,8 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
         location = require_repository(transaction.session)
         report("analyzing", "Looking for changes")
         committer = await _choose_committer(request, services)
-        workspace = await asyncio.to_thread(
-            open_workspace, location, services, request.access_token, committer
-        )
+        token = services.token_for(request, location.url, report)
+        workspace = await asyncio.to_thread(open_workspace, location, services, token, committer)
         choose_lfs(workspace, request, services, report)
         repository, branch = workspace.repository, workspace.repository.branch
         staged = summary = await asyncio.to_thread(_stage, request, workspace, report)
@@ -59,6 +58,7 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
             transaction.complete(_describe_plan(repository, branch, summary, message))
             return transaction.result
 
+        await permit_push(repository, commits.Draft(summary.tree, services.committer, ""))
         forget_credentials(location, report)
         transaction.start_upload(worktree_ready=True)
         if is_commit_due:

@@ -27,7 +27,8 @@ async def create_branch(request: CreateBranch, services: Services, report: Repor
         services.sessions.transaction(request, report, BranchCreated) as transaction,
     ):
         location = require_repository(transaction.session, request.repo_url)
-        workspace = await asyncio.to_thread(open_workspace, location, services, request.access_token)
+        token = await services.ready_token_for(request, location.url, report)
+        workspace = await asyncio.to_thread(open_workspace, location, services, token)
         choose_lfs(workspace, request, services, report)
         plan = BranchPlan(
             user_request=request.user_request,

@@ -18,7 +18,7 @@ async def create_pull_request(
 ) -> PullRequestOpened:
     """Open a pull request for a branch that has none, or update the one that it has."""
     place, head = await resolve_target(request, services, report)
-    async with open_repository(place, services.settings, request.access_token, report) as repository:
+    async with open_repository(place, request, services, report) as repository:
         report("creating_pr", f"Opening a pull request from {head} into {request.base} in {place.name}")
         pull_request = await _open_or_update(repository, head, request, services, report)
         await add_labels_and_people(repository, pull_request.number, request, report)

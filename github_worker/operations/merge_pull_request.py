@@ -19,7 +19,7 @@ async def merge_pull_request(
         method=request.merge_method, title=request.commit_title, text=request.commit_message
     )
     place = resolve_place(request, services.settings)
-    async with open_repository(place, services.settings, request.access_token, report) as repository:
+    async with open_repository(place, request, services, report) as repository:
         report("merging_pr", f"Merging {repository.name}#{request.pull_number}")
         if request.expected_head is not None:
             await require_head(repository, request.pull_number, request.expected_head)

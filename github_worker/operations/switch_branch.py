@@ -22,7 +22,8 @@ async def switch_branch(request: SwitchBranch, services: Services, report: Repor
     async with services.sessions.transaction(request, report, BranchSwitched) as transaction:
         location = require_repository(transaction.session)
         report("switching_branch", f"Switching to {request.branch}")
-        workspace = await asyncio.to_thread(open_workspace, location, services, request.access_token)
+        token = services.token_for(request, location.url, report)
+        workspace = await asyncio.to_thread(open_workspace, location, services, token)
         choose_lfs(workspace, request, services, report)
         target = await asyncio.to_thread(find_target, request.branch, workspace)
         if not target.is_elsewhere:

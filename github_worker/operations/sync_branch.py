@@ -10,6 +10,7 @@ from github_worker.git.lfs import push_large
 from github_worker.progress import Report
 from github_worker.services import Services
 from github_worker.workspace import sync
+from github_worker.workspace.push import permit_push
 from github_worker.workspace.repository import (
     Workspace,
     choose_lfs,
@@ -25,7 +26,8 @@ async def sync_branch(request: SyncBranch, services: Services, report: Report) -
     async with services.sessions.transaction(request, report, BranchSynced) as transaction:
         location = require_repository(transaction.session)
         report("fetching_base", "Fetching the base branch")
-        workspace = await asyncio.to_thread(open_workspace, location, services, request.access_token)
+        token = services.token_for(request, location.url, report)
+        workspace = await asyncio.to_thread(open_workspace, location, services, token)
         choose_lfs(workspace, request, services, report)
         base = await asyncio.to_thread(sync.find_base, request, workspace)
         report("syncing", f"Bringing {base.name} into {base.branch}: {_count(base.news)}")
@@ -69,6 +71,7 @@ async def _push(plan: sync.Sync, workspace: Workspace, request: SyncBranch, repo
     report("pushing", f"Pushing {branch}, over what the session knows of it")
     secrets = (request.access_token,) if request.access_token else ()
     refuse(await asyncio.to_thread(screen, workspace.repository, secrets))
+    await permit_push(workspace.repository)
     if workspace.repository.lfs is not None:
         await asyncio.to_thread(push_large, workspace.repository, branch)
     await asyncio.to_thread(sync.push, plan, workspace.repository)

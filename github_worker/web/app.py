@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from hmac import compare_digest
-from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -43,7 +42,7 @@ from github_worker.errors import (
 )
 from github_worker.jobs import Admission, Timeouts
 from github_worker.redaction import Secret, scrub
-from github_worker.settings import Settings
+from github_worker.settings import Settings, is_loopback
 from github_worker.web.refusals import Refusals
 
 # Seconds. The least that the header can say: another replica is probably idle, and a worker that ends is
@@ -161,7 +160,8 @@ class _Worker:
         """Answer the description of this API."""
         from github_worker.web.openapi import description  # noqa: PLC0415 (most workers are never asked)
 
-        return Response(description(), media_type="application/json")
+        known = description(may_lack_token=self._settings.github_app is not None)
+        return Response(known, media_type="application/json")
 
     def _health(self) -> Health:
         return Health(
@@ -264,12 +264,14 @@ class Bodies:
 def decode(kind: type[contract.Request], body: bytearray, settings: Settings) -> contract.Request:
     """Decode a body whose repository is on an allowed host; raise InvalidRequest naming the field."""
     try:
-        job = decode_request(kind, body)
+        job = decode_request(kind, body, may_lack_token=settings.github_app is not None)
     except ValueError as error:
         raise InvalidRequest(str(error)[:_MOST_SAID]) from None
     url: str | None = getattr(job, "repo_url", None)
     if url is not None and not settings.allows(origin := RepositoryUrl.parse(url).origin):
         raise InvalidRequest(f"`repoUrl` is on {origin}, which is not among the allowed hosts")
+    if settings.github_app is not None and getattr(job, "access_token", None) is None:
+        _check_right(job, settings)
     return job
 
 
@@ -285,23 +287,33 @@ def check_key(key: Secret | None, passphrase: Secret | None) -> None:
         raise InvalidRequest(f"`signingKey` {error}") from None
 
 
+def _check_right(job: contract.Request, settings: Settings) -> None:
+    """Raise InvalidRequest if a request without a token names a repository that no app makes one for."""
+    url, owner, repo = (getattr(job, name, None) for name in ("repo_url", "owner", "repo"))
+    if url is None and owner is None:
+        return  # the session says the repository
+    place = RepositoryUrl.parse(url) if url else RepositoryUrl(settings.forge_origin, str(owner), str(repo))
+    if not settings.is_on_github(place):
+        if job.needs_token:
+            raise InvalidRequest("`githubAccessToken` is missing")
+    elif settings.app_for(place) is None:
+        field = "repoUrl" if url else "owner"
+        raise InvalidRequest(
+            f"`{field}` says {place.full_name}, for which this service makes no token: bring one in"
+            " `githubAccessToken`"
+        )
+
+
 def warning_for(settings: Settings) -> str | None:
     """Return what an operator should know about how this worker is set up, in one line."""
     warnings = []
     if settings.embedded_store:
         warnings.append("no session store is configured: sessions are kept in a folder of this machine")
-    if not settings.worker_tokens and not _is_loopback(settings.host):
+    if not settings.worker_tokens and not is_loopback(settings.host):
         warnings.append(
             "no token is configured: whoever reaches the port may start jobs; set GITHUB_WORKER_TOKEN"
         )
     return "; ".join(warnings) or None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _headers(refusal: Refusal) -> dict[str, str]:

@@ -31,8 +31,8 @@ Json = dict[str, Any]
 
 
 @cache
-def description() -> bytes:
-    """Return the description as JSON."""
+def description(*, may_lack_token: bool = False) -> bytes:
+    """Return the description as JSON; of a service that has tokens of its own, they `may_lack_token`."""
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -43,7 +43,7 @@ def description() -> bytes:
             },
             "paths": {f"/{name}": {"post": _post(kind)} for name, kind in REQUESTS.items()} | _gets(),
             "components": {
-                "schemas": _schemas(),
+                "schemas": _schemas(may_lack_token=may_lack_token),
                 "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             },
             "x-error-codes": {
@@ -118,7 +118,7 @@ def _get(name: str, summary: str, schema: Json) -> Json:
 
 
 @cache
-def _schemas() -> Json:
+def _schemas(*, may_lack_token: bool = False) -> Json:
     kinds = [AnyEvent, Health, Status, RefusalBody, *REQUESTS.values()]
     kinds += [kind.result for kind in REQUESTS.values()]
     _, schemas = msgspec.json.schema_components(kinds, schema_hook=_secret, ref_template=_REF)
@@ -128,7 +128,10 @@ def _schemas() -> Json:
     for schema in schemas.values():
         schema["properties"] = {name: _lift(field) for name, field in schema["properties"].items()}
     for kind in REQUESTS.values():
-        schemas[kind.__name__] = _with_both_names(_forgiving(schemas[kind.__name__]))
+        schema = schemas[kind.__name__]
+        if kind.needs_token and not may_lack_token:
+            schema = _require_token(schema)
+        schemas[kind.__name__] = _with_both_names(_forgiving(schema))
     schemas["Failed"]["properties"]["code"]["enum"] = list(job_errors())
     return schemas
 
@@ -153,6 +156,18 @@ def _or_empty(field: Json) -> Json:
     kept = {name: field.pop(name) for name in ("description", "examples", "default") if name in field}
     kinds = [kind for kind in field.get("anyOf", [field]) if kind != {"type": "null"}]
     return kept | {"anyOf": [*kinds, {"const": ""}, {"type": "null"}]}
+
+
+def _require_token(schema: Json) -> Json:
+    """Describe the token, which a type lets be absent, as a field that must be there."""
+    [own] = [name for name in _TOKEN_NAMES if name in schema["properties"]]
+    field = schema["properties"][own]
+    [kind] = [kind for kind in field["anyOf"] if kind != {"type": "null"}]
+    token = kind | {name: field[name] for name in ("description", "examples")}
+    return schema | {
+        "properties": schema["properties"] | {own: token},
+        "required": [*schema.get("required", ()), own],
+    }
 
 
 def _with_both_names(schema: Json) -> Json:

@@ -28,7 +28,7 @@ from github_worker.naming import SessionName
 from github_worker.progress import Report
 from github_worker.redaction import Secret
 from github_worker.sessions.transaction import AnyResult, Transaction
-from github_worker.workspace.push import report_failure
+from github_worker.workspace.push import permit_push, report_failure
 from github_worker.workspace.repository import Workspace
 from github_worker.workspace.secrets import refuse, screen
 
@@ -196,6 +196,7 @@ async def _publish(
         if start.trouble:
             raise start.trouble
         refuse(await asyncio.to_thread(screen, repository, secrets))
+        await permit_push(repository)
         if repository.lfs is not None:
             await asyncio.to_thread(push_large, repository, branch)
         await asyncio.to_thread(repository.remote.push, branch, new=branch not in start.heads)

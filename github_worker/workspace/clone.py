@@ -100,12 +100,11 @@ async def _clone(
     require_empty(location)
     report("cloning", f"Cloning {url.owner}/{url.name}")
     username = services.settings.username_for(url.origin)
-    repository = await asyncio.to_thread(
-        Repository.create, folder, url, request.access_token, services.committer, username
-    )
+    token = await services.ready_token_for(request, url, report)
+    repository = await asyncio.to_thread(Repository.create, folder, url, token, services.committer, username)
     heads = await asyncio.to_thread(repository.remote.heads)
     if not heads.branches:
-        heads = RemoteHeads({}, await default_branch(url, request.access_token, services.settings))
+        heads = RemoteHeads({}, await default_branch(url, token, services.settings))
     choice = choose(heads, request.branch)
     if choice.missing:
         report("branch_fallback", f"There is no branch {choice.missing}: cloning {choice.branch}")
@@ -138,7 +137,8 @@ async def _update(
 ) -> CloneOutcome:
     location = require_repository(session, request.repo_url)
     report("repo_exists", f"The session holds {location.url.owner}/{location.url.name} already")
-    workspace = await asyncio.to_thread(open_workspace, location, services, request.access_token)
+    token = await services.ready_token_for(request, location.url, report)
+    workspace = await asyncio.to_thread(open_workspace, location, services, token)
     choose_lfs(workspace, request, services, report)
     branch = workspace.repository.branch
     pulled = await asyncio.to_thread(_pull, workspace.repository, branch)

@@ -8,10 +8,12 @@ from msgspec import Struct
 
 from github_worker.contract import PushError
 from github_worker.errors import JobError, MergeConflict, PushConflict
+from github_worker.git.commits import Draft, list_unpushed
 from github_worker.git.lfs import push_large
 from github_worker.git.rebase import list_lost_signatures, replay
 from github_worker.git.remote import RemoteMoved
 from github_worker.git.repository import Repository
+from github_worker.github.app import AppToken
 from github_worker.progress import Report
 from github_worker.redaction import scrub
 from github_worker.sessions.transaction import AnyResult, Transaction
@@ -19,6 +21,7 @@ from github_worker.sessions.transaction import AnyResult, Transaction
 _TRIES = 3
 _SHORT = 7  # characters of a commit's id
 _SHOWN = 10
+_WORKFLOWS = ".github/workflows"
 
 
 class PushOutcome(Struct, frozen=True):
@@ -26,6 +29,14 @@ class PushOutcome(Struct, frozen=True):
 
     tip: str
     error: PushError | None = None
+
+
+async def permit_push(repository: Repository, draft: Draft | None = None) -> None:
+    """Let the token of an app push what is not pushed yet, and the draft: with workflows if those change."""
+    token = repository.remote.token
+    if isinstance(token, AppToken):
+        changes_workflows = await asyncio.to_thread(_changes_workflows, repository, draft)
+        await token.grant(**({"workflows": "write"} if changes_workflows else {}))
 
 
 async def push(
@@ -92,6 +103,12 @@ def _warn_of_signatures(repository: Repository, lost: list[str], report: Report)
         report.warning(
             "signature_lost", f"The rebase made commits anew that were signed, which are {now}: {named}"
         )
+
+
+def _changes_workflows(repository: Repository, draft: Draft | None) -> bool:
+    revisions = list_unpushed(repository, draft)
+    paths = (path for revision in revisions for path, _ in (*revision.brought, *revision.replaced))
+    return any(f"{_WORKFLOWS}/".startswith(f"{path}/") or path.startswith(f"{_WORKFLOWS}/") for path in paths)
 
 
 def _tip(repository: Repository, branch: str) -> str:

@@ -159,7 +159,7 @@ def choose_lfs(workspace: Workspace, request: SessionRequest, services: Services
     if services.uses_lfs(request):
         from github_worker.workspace.lfs import use_lfs  # noqa: PLC0415 (few jobs are about large files)
 
-        use_lfs(workspace, request.access_token, services, report)
+        use_lfs(workspace, workspace.repository.remote.token, services, report)
 
 
 def forget_credentials(location: SessionRepository, report: Report) -> None:

@@ -43,7 +43,13 @@ def bodies(draw: st.DrawFn, kind: type[Request], *, whole: bool = False) -> dict
         field.encode_name: draw(_URL if field.encode_name == "repoUrl" else _values(field.type))
         for field in described.fields
         if field.encode_name not in absent
-        and (whole or field.required or field.encode_name in present or draw(st.booleans()))
+        and (
+            whole
+            or field.required
+            or field.encode_name in present
+            or (field.name == "access_token" and kind.needs_token)
+            or draw(st.booleans())
+        )
     }
     if kind.operation == "sync-branch":  # each is for one method
         is_rebase = body.get("method") == "rebase"

@@ -33,6 +33,9 @@ _OPERATIONS = {
     f"{_REPOSITORY}/git/commits/{{commit_sha}}": ["get"],
     f"{_REPOSITORY}/branches/{{branch}}": ["get"],
     f"{_REPOSITORY}/rules/branches/{{branch}}": ["get"],
+    f"{_REPOSITORY}/installation": ["get"],
+    "/app/installations/{installation_id}/access_tokens": ["post"],
+    "/installation/token": ["delete"],
 }
 _PROSE = {"description", "externalDocs", "x-github", "tags", "summary", "title", "x-webhooks"}
 

@@ -92,6 +92,14 @@ class GitServer(StandIn):
         repository.commit({"README.md": f"# {name}\n"} | dict(files or {}), "Begin")
         return repository
 
+    def find_right(self, request: Request, repository: Repository | None) -> Right | None:
+        """Return what a request's token may do in a repository, None where it may nothing."""
+        return self.tokens.get(request.token or "")
+
+    def cgi_of(self, request: Request) -> dict[str, str]:
+        """Return what the hooks of a repository are told of a request beside what git tells."""
+        return {}
+
     def answer_beside(self, request: Handler, body: IO[bytes]) -> tuple[int, bytes] | None:
         """Answer a request that is not git's with a status and JSON; here there is no such answer."""
         return None
@@ -164,13 +172,13 @@ class _GitHandler(Handler):
     def _refusal(self, request: Request, repository: Repository | None) -> int | None:
         if request.token is None:
             return None if repository and repository.public and request.wants == "read" else 401
-        right = self.git_server.tokens.get(request.token)
+        right = self.git_server.find_right(request, repository)
         if right is None:
             return 401
         return 403 if (request.wants, right) == ("write", "read") else None
 
     def _run(self, request: Request, path: str, body: IO[bytes], fault: Fault | None) -> None:
-        environment = GIT_ENV | self._cgi(request, path, body)
+        environment = GIT_ENV | self._cgi(request, path, body) | self.git_server.cgi_of(request)
         with subprocess.Popen(_backend(), stdin=body, stdout=subprocess.PIPE, env=environment) as backend:
             try:
                 self._relay(self._output(backend, fault), fault)

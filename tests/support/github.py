@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from tests.support import github_description as described
 from tests.support.faults import Answer, Flood, Moment, Redirect
+from tests.support.github_app import App, needs
 from tests.support.github_graphql import execute, faults_of_query
 from tests.support.github_routes import error, page_of, route
 from tests.support.github_state import Hosted, Refused
@@ -35,11 +36,12 @@ class Asked:
 
 
 class GitHub(StandIn):
-    """A GitHub with one repository and one token."""
+    """A GitHub with one repository and one token, and an `app` that makes more."""
 
     def __init__(self, *, token: str = TOKEN) -> None:
         self.repository = Hosted()
         self.token = token
+        self.app = App()
         self.asked: list[Asked] = []
         self.violations: list[str] = []
         super().__init__(_Handler, "github")
@@ -92,20 +94,34 @@ class _Handler(Handler):
 
     def _checked(self, body: bytes) -> tuple[int, bytes, str | None]:
         method, target, violations = self.command, self.path, self.github.violations
+        if (answer := self.github.app.answer(method, target, dict(self.headers), body)) is not None:
+            return *answer, None
         if target == "/graphql":
             return *self._executed(json.loads(body)), None
         violations.extend(described.faults_of_request(method, target, body))
-        status, answer = self._answered(json.loads(body) if body else {})
+        status, shown = self._answered(json.loads(body) if body else {})
         query = dict(parse_qsl(urlsplit(target).query))
-        answer, following = page_of(self.github.repository, answer, query if method == "GET" else {})
-        content = b"" if answer is None else json.dumps(answer).encode()
-        if status not in {401, 404, 405}:  # answers to anything, which the description does not repeat
+        shown, following = page_of(self.github.repository, shown, query if method == "GET" else {})
+        content = b"" if shown is None else json.dumps(shown).encode()
+        if status not in {401, 403, 404, 405}:  # answers to anything, which the description does not repeat
             violations.extend(described.faults_of_answer(method, target, status, content))
         return status, content, following
 
+    def _refusal(self, *permissions: str) -> tuple[int, Any] | None:
+        """Return the refusal of a token that may do none of some things; the one of a person may all."""
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        hosted = self.github.repository
+        if token == self.github.token:
+            return None
+        if (grant := self.github.app.find(token)) is None:
+            return 401, error("Bad credentials")
+        if permissions and not grant.allows(f"{hosted.owner}/{hosted.name}", *permissions):
+            return 403, error("Resource not accessible by integration")
+        return None
+
     def _executed(self, sent: dict[str, Any]) -> tuple[int, bytes]:
-        if self.headers.get("Authorization") != f"Bearer {self.github.token}":
-            return 401, json.dumps(error("Bad credentials")).encode()
+        if refusal := self._refusal("contents: write") or self._refusal("pull_requests: write"):
+            return refusal[0], json.dumps(refusal[1]).encode()
         hosted = self.github.repository
         with hosted.lock:
             answer = execute(hosted, sent)
@@ -113,8 +129,8 @@ class _Handler(Handler):
         return 200, json.dumps(answer).encode()
 
     def _answered(self, sent: dict[str, Any]) -> tuple[int, Any]:
-        if self.headers.get("Authorization") != f"Bearer {self.github.token}":
-            return 401, error("Bad credentials")
+        if refusal := self._refusal():
+            return refusal
         split = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(split.query).items()}
         hosted = self.github.repository
@@ -122,6 +138,8 @@ class _Handler(Handler):
         path = unquote(split.path)
         if path != prefix and not path.startswith(f"{prefix}/"):
             return 404, error("Not Found")
+        if refusal := self._refusal(*needs(self.command, path.removeprefix(prefix))):
+            return refusal
         with hosted.lock:
             try:
                 return route(hosted, self.command, path.removeprefix(prefix), query | sent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,6 +58,11 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    behind = 0.0  # seconds that the server's clock is behind this machine's
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return a time as a header has it, by the server's own clock."""
+        return super().date_time_string(time.time() - self.behind if timestamp is None else timestamp)
 
     def handle(self) -> None:
         """Serve the connection's requests until either side ends it."""

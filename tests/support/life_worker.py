@@ -58,6 +58,9 @@ class ScriptedOperations:
             await getattr(self, name)(argument, report)
         return RESULT
 
+    def close(self) -> None:
+        """Have nothing to give back."""
+
     async def cleanup(self) -> None:
         """Remove the file that `leave` named."""
         if self._leftover:

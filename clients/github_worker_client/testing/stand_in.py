@@ -45,16 +45,20 @@ class StandInWorker:
     """A worker that answers each `POST` with the next of `script`, and then with what is `plausible`.
 
     It listens on a free port of loopback while it is a context manager; `requests` are those that it took.
-    With `line` every plausible job waits behind so many others first, which end one after the other.
+    With `line` every plausible job waits behind so many others first, which end one after the other. With
+    `has_app` requests need no token, as where a GitHub App makes them.
     Unlike a real one it stays, takes any number of jobs, and does nothing. What a real one would refuse (a
     wrong field, another bearer token than `token`, an unknown endpoint) is refused, and not recorded.
     """
 
-    def __init__(self, *script: Answer, token: str | None = None, line: int = 0) -> None:
+    def __init__(
+        self, *script: Answer, token: str | None = None, line: int = 0, has_app: bool = False
+    ) -> None:
         self.requests: list[RecordedRequest] = []
         self._script = deque(script)
         self._token = token
         self._line = line
+        self._has_app = has_app
         self._closing = threading.Event()
         self._servers: list[_Server] = []
         # Bound and never listening: nobody else is given the port while this worker is unreachable.
@@ -100,7 +104,7 @@ class StandInWorker:
         if self._token is not None and token != self._token:
             return Refusal(401, "unauthorized", "a valid bearer token is required")
         try:
-            request: Request = decode_request(REQUESTS[operation], body)
+            request: Request = decode_request(REQUESTS[operation], body, may_lack_token=self._has_app)
         except ValueError as error:
             return Refusal(400, "invalid_request", str(error))
         self.requests.append(RecordedRequest(operation, msgspec.json.decode(body), token))
