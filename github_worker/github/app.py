@@ -48,7 +48,7 @@ _LEEWAY = 60  # seconds that GitHub's clock may be behind
 _VALIDITY = 540  # seconds that a signature is good for; GitHub takes 600 at most
 _MARGIN = 300.0  # seconds before its end that a token is renewed
 _SHORTEST = 1.0  # second between two renewals, whatever GitHub says of their ends
-_RETRY = 15.0  # seconds until another try to renew one
+_RETRY = 15.0  # seconds until another try to renew one, at most
 _PATIENCE = 3.0  # seconds for a revocation, as the process waits for it
 # What is asked for only where the installation has it: without the first there is less to wait for, and of
 # the second GitHub says better when it lacks.
@@ -168,13 +168,17 @@ class AppToken(Secret):
                     self._made.append(await self._make(self._permissions))
                 pause = self._time_to_renewal()
             except JobError as error:
-                pause = _RETRY
+                pause = self._time_to_retry()
                 fields = {"reason": scrub(str(error)), "repository": str(self._name)}
                 logger.warning("the app's token is not renewed yet", extra={"fields": fields})
 
     def _time_to_renewal(self) -> float:
         life = self._made[-1].ends_at - time.time()
         return max(life - _MARGIN, life / 2, _SHORTEST)
+
+    def _time_to_retry(self) -> float:
+        left = self._made[-1].ends_at - time.time()
+        return min(max(left / 4, _SHORTEST), _RETRY) if left > 0 else _RETRY
 
     async def _make(self, permissions: Permissions) -> _Made:
         signature = await asyncio.to_thread(_sign, self._app, time.time())

@@ -11,7 +11,7 @@ from tests.conftest import WRITE_TOKEN
 from tests.github_app.conftest import AppRunner, made
 from tests.operations.conftest import SESSION
 from tests.support.app_forge import AppForge
-from tests.support.faults import Meanwhile, Moment
+from tests.support.faults import Answer, Meanwhile, Moment
 from tests.support.repositories import Repository as Origin
 from tests.support.sessions import SessionFolder
 
@@ -125,6 +125,25 @@ async def test_a_token_is_renewed_before_it_ends(runner: AppRunner, forge: AppFo
     forge.faults.add(Meanwhile(outlive, at=Moment.HANDLED), "POST /octo/demo.git/git-upload-pack")
     assert (await runner.init(origin.url)).pushed
     assert len(made(forge)) >= 2
+    assert not [token for token in made(forge) if token.is_good]
+
+
+async def test_a_renewal_that_fails_is_tried_again(
+    runner: AppRunner, forge: AppForge, origin: Origin
+) -> None:
+    """The token is good for minutes yet when it is renewed."""
+    forge.app.life = 2.0
+
+    def outlive() -> None:
+        forge.faults.add(
+            Answer(403, b'{"message": "Not now"}'), "GET /api/v3/repos/octo/demo/installation", 2
+        )
+        forge.app.wait_for(2)
+
+    forge.faults.add(Meanwhile(outlive, at=Moment.HANDLED), "POST /octo/demo.git/git-upload-pack")
+    assert (await runner.init(origin.url)).pushed
+    asked = [line for line in forge.requests if line.path.endswith("/installation")]
+    assert len(asked) >= 4
     assert not [token for token in made(forge) if token.is_good]
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from github_worker.contract import CommitAndPush, RepositoryUrl
 from github_worker.errors import (
     AuthenticationFailed,
+    HostNotAllowed,
     JobError,
     PermissionDenied,
     RemoteUnavailable,
     RepositoryNotFound,
 )
+from github_worker.github.app import AppToken
+from github_worker.progress import Report
+from github_worker.redaction import scrub
+from github_worker.services import Services
+from github_worker.settings import from_env
 from tests.github_app.conftest import AppRunner, made
 from tests.operations.conftest import SESSION
 from tests.support.app_forge import AppForge
@@ -102,6 +111,46 @@ async def test_an_api_that_is_down_ends_the_job(runner: AppRunner, forge: AppFor
     forge.faults.add(Answer(502), "/installation", times=5)
     with pytest.raises(RemoteUnavailable):
         await runner.clone(origin.url)
+
+
+async def test_a_signature_goes_to_the_apis_origin_alone(
+    runner: AppRunner, forge: AppForge, origin: Origin, tmp_path: Path
+) -> None:
+    """Whoever is redirected to could make tokens with it."""
+    with AppForge(tmp_path / "evil", {}) as evil:
+        forge.faults.add(Answer(302, headers={"Location": f"{evil.origin}/api/v3/installation"}), "GET /api")
+        with pytest.raises(HostNotAllowed):
+            await runner.clone(origin.url)
+        assert evil.requests == []
+
+
+async def test_a_commit_without_a_token_is_not_begun(
+    runner: AppRunner, forge: AppForge, origin: Origin, sessions: SessionFolder
+) -> None:
+    """What was edited stays so, for the next one."""
+    await runner.init(origin.url)
+    sessions.edit(SESSION, {"README.md": "# Edited\n"})
+    before = sessions.get(SESSION).data
+    _uninstall(forge.app)
+    with pytest.raises(RepositoryNotFound):
+        await runner.commit()
+    assert sessions.get(SESSION).data == before
+
+
+async def test_what_is_made_is_masked(app_env: dict[str, str], forge: AppForge, origin: Origin) -> None:
+    """Wherever it is said, by itself or as git sends it, and the one before it too."""
+    services = Services.from_settings(from_env(app_env))
+    request = CommitAndPush(session_id="s1")
+    token = services.token_for(request, RepositoryUrl.parse(origin.url), Report(lambda event: None))
+    assert isinstance(token, AppToken)
+    await token.grant()
+    await token.grant(workflows="write")
+    assert len(forge.app.grants) == 2
+    for each in forge.app.grants:
+        basic = base64.b64encode(f"x-access-token:{each}".encode()).decode()
+        assert scrub(f"{each} {basic}") == "*** ***"
+    assert str(token) == "***"
+    await services.cleanup()
 
 
 @pytest.mark.parametrize("patterns", ["acme/*", "octo/other,octo/dem", "oct/demo"])
