@@ -13,7 +13,7 @@ from msgspec import structs
 
 from github_worker.cli.command import DONE, FAILED, Call, CommandFailed
 from github_worker.cli.local import try_worker
-from github_worker.cli.reach import reach_api, reach_forge, reach_host, reach_repository
+from github_worker.cli.reach import reach_api, reach_app, reach_forge, reach_host, reach_repository
 from github_worker.cli.store_probe import probe_store
 from github_worker.cli.text import clean, size
 from github_worker.cli.verdict import Verdict, fails, note, works
@@ -76,6 +76,8 @@ async def _find_all(call: Call) -> AsyncIterator[tuple[str, Verdict]]:
     if call.options.repo_url:
         yield "repository", await _judge(reach_repository(settings, call.options.repo_url, token))
     yield "GitHub's API", await _judge(reach_forge(settings, token))
+    if settings.github_app is not None:
+        yield "GitHub App", await _judge(reach_app(settings, settings.github_app))
     for origin, forge in settings.forges.items():
         if settings.allows(origin) and "*" not in settings.git_allowed_hosts:
             yield f"{forge.kind}'s API", await _judge(reach_api(settings, forge.url))

@@ -18,7 +18,7 @@ from github_worker.git.repository import Person, Repository
 from github_worker.github.client import open_github
 from github_worker.progress import Report
 from github_worker.redaction import Secret
-from github_worker.settings import Settings
+from github_worker.settings import GitHubApp, Settings
 
 _SCOPES = "x-oauth-scopes"  # which GitHub tells of a classic token alone
 _NO_SCOPES = (
@@ -68,6 +68,14 @@ async def reach_forge(settings: Settings, token: Secret | None) -> Verdict:
     except AuthenticationFailed:
         return fails(f"{url} does not take the token of GITHUB_TOKEN")
     return _judge_scopes(response.headers.get(_SCOPES))
+
+
+async def reach_app(settings: Settings, app: GitHubApp) -> Verdict:
+    """Ask GitHub's API who the GitHub App is that the settings name."""
+    from github_worker.github.app import find_slug  # noqa: PLC0415 (few services have an app)
+
+    slug = await find_slug(settings, app, Report(lambda _: None))
+    return works(f"acts as {slug}, for {', '.join(app.repositories)}")
 
 
 def _judge_scopes(told: str | None) -> Verdict:

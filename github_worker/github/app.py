@@ -67,6 +67,10 @@ class _Installation(Struct, frozen=True):
     suspended_at: str | None = None
 
 
+class _Application(Struct, frozen=True):
+    slug: str = ""
+
+
 class _Answer(Struct, frozen=True):
     token: str
     expires_at: datetime
@@ -197,6 +201,14 @@ class AppToken(Secret):
         answer = response.decode(_Answer)
         life = answer.expires_at.timestamp() - _read_clock(response)
         return _Made(Secret(answer.token), time.time() + life)
+
+
+async def find_slug(settings: Settings, app: GitHubApp, report: Report) -> str:
+    """Return the app's name on GitHub, once GitHub has taken its signature."""
+    signature = await asyncio.to_thread(_sign, app, time.time())
+    async with open_github(settings, signature, report, _Issuer) as github:
+        request = ApiRequest(purpose="Asking for the app", method="GET", path="/app")
+        return (await github.send(request)).decode(_Application).slug
 
 
 class _Issuer(GitHub):

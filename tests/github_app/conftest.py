@@ -9,10 +9,6 @@ from typing import Any
 import pytest
 
 from github_worker.contract import Request
-from github_worker.operations import run
-from github_worker.progress import Report
-from github_worker.services import Services
-from github_worker.settings import from_env
 from tests.conftest import WRITE_TOKEN
 from tests.operations.conftest import JobRunner
 from tests.support.app_forge import API, AppForge
@@ -21,17 +17,7 @@ from tests.support.repositories import Repository as Origin
 
 
 class AppRunner(JobRunner):
-    """Runs jobs without a token one after the other, each to the end of its process's life."""
-
-    async def run(self, request: Request) -> Any:
-        """Run one job."""
-        self.events = []
-        services = Services.from_settings(from_env(self.env))
-        try:
-            return await run(request, services, Report(self.events.append))
-        finally:
-            await services.cleanup()
-            services.close()
+    """Runs jobs without a token one after the other."""
 
     def _request(self, kind: type[Request], **fields: Any) -> Request:
         return super()._request(kind, **{"access_token": None, **fields})

@@ -56,6 +56,7 @@ class JobRunner:
             return await run(request, services, Report(send))
         finally:
             await services.cleanup()
+            services.close()
 
     async def clone(self, url: str, **fields: Any) -> Any:
         """Run clone-repository."""

@@ -34,6 +34,7 @@ _OPERATIONS = {
     f"{_REPOSITORY}/branches/{{branch}}": ["get"],
     f"{_REPOSITORY}/rules/branches/{{branch}}": ["get"],
     f"{_REPOSITORY}/installation": ["get"],
+    "/app": ["get"],
     "/app/installations/{installation_id}/access_tokens": ["post"],
     "/installation/token": ["delete"],
 }

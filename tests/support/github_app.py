@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.support import github_description as described
 from tests.support.github_routes import error
 
-APP_ID = "4711"
+APP_ID, SLUG = "4711", "octoapp"
 _LONGEST = 600  # seconds that a signature may be good for
 _INSTALLATION = re.compile(r"/repos/([^/]+)/([^/]+)/installation")
 _ACCESS_TOKENS = re.compile(r"/app/installations/(\d+)/access_tokens")
@@ -145,13 +145,15 @@ class App:
 
     def _is_own(self, path: str) -> bool:
         is_of_app = _INSTALLATION.fullmatch(path) or _ACCESS_TOKENS.fullmatch(path)
-        return bool(is_of_app) or path == "/installation/token"
+        return bool(is_of_app) or path in {"/app", "/installation/token"}
 
     def _route(self, method: str, path: str, token: str, sent: Any) -> tuple[int, Any]:
         if (method, path) == ("DELETE", "/installation/token"):
             return self._revoke(token)
         if refusal := self._check(token):
             return 401, error(refusal)
+        if path == "/app":
+            return 200, described.example("integration") | {"slug": SLUG}
         if place := _INSTALLATION.fullmatch(path):
             return self._show(*place.groups())
         place = _ACCESS_TOKENS.fullmatch(path)
