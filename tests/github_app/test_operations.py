@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from github_worker.contract import NewTag
+from github_worker.contract import InspectSession, NewTag, SwitchBranch, SyncBranch
 from github_worker.errors import BranchNotFound
 from github_worker.redaction import Secret
 from tests.conftest import WRITE_TOKEN
@@ -176,3 +176,23 @@ async def test_a_tag_is_looked_for_with_the_token_too(
     assert committed.tag.pushed
     assert [token.permissions for token in made(forge)][1:] == [WRITE, WRITE | {"workflows": "write"}]
     assert all(token.revoked for token in made(forge))
+
+
+async def test_a_branch_is_switched_to_and_brought_up_to_date(
+    runner: AppRunner, forge: AppForge, origin: Origin, sessions: SessionFolder
+) -> None:
+    """With the right to read, until what was rebased is pushed again."""
+    branch = (await runner.init(origin.url)).branch_name
+    sessions.edit(SESSION, {WORKFLOW: "on: push\n"})
+    await runner.commit()
+    await runner.run(SwitchBranch(session_id=SESSION, branch="main"))
+    await runner.run(SwitchBranch(session_id=SESSION, branch=branch))
+    assert (await runner.run(SyncBranch(session_id=SESSION))).outcome == "up-to-date"
+    assert {token.permissions["contents"] for token in made(forge)[2:]} == {"read"}
+    origin.commit({"more.txt": "more\n"}, "Move on")
+    forced = SyncBranch(session_id=SESSION, method="rebase", force_with_lease=True)
+    assert (await runner.run(forced)).force_pushed
+    assert made(forge)[-1].permissions == WRITE | {"workflows": "write"}
+    before = len(forge.app.asked)
+    await runner.run(InspectSession(session_id=SESSION))
+    assert len(forge.app.asked) == before
