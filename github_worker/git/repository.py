@@ -275,6 +275,7 @@ class Repository:
         """Let the index know the files as they were unpacked; whoever compares the two calls it first."""
         if not self._is_renewed:
             index_file.renew(self.folder, self.files.has)
+            self.libgit2.index.read(force=False)  # which may have been read before
             self._is_renewed = True
 
     def write_files(self) -> None:

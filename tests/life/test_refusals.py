@@ -25,6 +25,9 @@ VALID: dict[str, dict[str, Any]] = {
     "create-pull-request": PLACE | TOKEN | {"head": "a", "base": "main"},
     "merge-pull-request": PLACE | TOKEN | {"pullNumber": 1},
     "auto-pull-request": PLACE | TOKEN | {"branch": "a", "base": "main"},
+    "sync-branch": SESSION,
+    "switch-branch": SESSION | {"branch": "a"},
+    "inspect-session": SESSION,
 }
 NOT_A_BRANCH: tuple[Any, ...] = ("", "a..b", "-a", "a b", "a.lock", "refs/heads/a", "a\n", 1, [])
 NOTHING = (" ", ";,", "'")  # which git would leave nothing of
