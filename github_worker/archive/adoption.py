@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from itertools import accumulate, takewhile
 
+from github_worker.archive import pack_index
 from github_worker.archive.limits import Limits, Tally
 from github_worker.archive.loose_object import inspect_file
 from github_worker.archive.quarantine import Folders, Inventory, Kind, in_tree, is_loose_object
@@ -25,7 +26,7 @@ def adopt(folders: Folders, inventory: Inventory, path: bytes, limits: Limits) -
     """
     tree, quarantine = os.fsencode(folders.tree), os.fsencode(folders.quarantine)
     is_file = any(folder in inventory.spool for folder in accumulate(path.split(b"/"), _join))
-    if is_file or not (_is_plain(tree, path) and _is_plain(quarantine, path)):
+    if is_file or not (is_plain(tree, path) and is_plain(quarantine, path)):
         return False
     inventory.repository = path
     git = path + b"/.git"
@@ -33,12 +34,12 @@ def adopt(folders: Folders, inventory: Inventory, path: bytes, limits: Limits) -
         inventory.quarantined_repositories.discard(path)
         os.makedirs(tree + b"/" + path, exist_ok=True)
         status = os.stat(tree + b"/" + path)
-        _move(tree, quarantine, git, path, Tally(limits))
+        move_visible(quarantine + b"/" + git, tree + b"/" + git, git, path, Tally(limits))
         os.utime(tree + b"/" + path, ns=(status.st_atime_ns, status.st_mtime_ns))
     return True
 
 
-def _is_plain(root: bytes, path: bytes) -> bool:
+def is_plain(root: bytes, path: bytes) -> bool:
     """Tell whether a path leads through folders alone, as far as it is there."""
     folders = accumulate(path.split(b"/"), _join, initial=root)
     there = takewhile(os.path.lexists, folders)
@@ -53,20 +54,32 @@ def _is_folder(path: bytes) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)
 
 
-def _move(tree: bytes, quarantine: bytes, folder: bytes, repository: bytes, tally: Tally) -> None:
-    """Move what is allowed in the tree, and see that both folders keep their mode and time."""
-    status = os.stat(quarantine + b"/" + folder)
-    os.makedirs(tree + b"/" + folder, mode=0o700, exist_ok=True)
-    for path, kind in _list(quarantine, folder):
-        if not in_tree(path, kind, repository):
+def move_visible(source: bytes, target: bytes, path: bytes, repository: bytes, tally: Tally) -> None:
+    """Move what is allowed in the tree from a folder to another, and see that both keep their mode and time.
+
+    `path` is what an archive calls the folder, a `.git` or in it, `repository` what it calls the worktree.
+    """
+    status = os.stat(source)
+    os.makedirs(target, mode=0o700, exist_ok=True)
+    for name, kind in _list(source):
+        inner = _join(path, name)
+        if not in_tree(inner, kind, repository):
             continue
         if kind is Kind.FOLDER:
-            _move(tree, quarantine, path, repository, tally)
+            move_visible(_join(source, name), _join(target, name), inner, repository, tally)
         else:
-            _move_file(quarantine + b"/" + path, tree + b"/" + path, path, repository, tally)
-    for root in (tree, quarantine):
-        os.chmod(root + b"/" + folder, stat.S_IMODE(status.st_mode))
-        os.utime(root + b"/" + folder, ns=(status.st_mtime_ns, status.st_mtime_ns))
+            _move_file(_join(source, name), _join(target, name), inner, repository, tally)
+    for file in _find_indexes(target):
+        pack_index.check(file)
+    for folder in (source, target):
+        os.chmod(folder, stat.S_IMODE(status.st_mode))
+        os.utime(folder, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+
+def _find_indexes(folder: bytes) -> Iterator[bytes]:
+    """Yield the indexes of packs in a folder that libgit2 may see."""
+    if folder.endswith(b"/objects/pack"):
+        yield from (_join(folder, name) for name, _ in _list(folder) if name.endswith(b".idx"))
 
 
 def _move_file(old: bytes, new: bytes, path: bytes, repository: bytes, tally: Tally) -> None:
@@ -90,9 +103,9 @@ def _separate(file: bytes, status: os.stat_result) -> None:
     os.replace(copy, file)
 
 
-def _list(root: bytes, folder: bytes) -> Iterator[tuple[bytes, Kind]]:
-    with os.scandir(root + b"/" + folder) as entries:
+def _list(folder: bytes) -> Iterator[tuple[bytes, Kind]]:
+    with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             kind = Kind.FOLDER if entry.is_dir(follow_symlinks=False) else Kind.FILE
             if not entry.is_symlink():
-                yield folder + b"/" + entry.name, kind
+                yield entry.name, kind

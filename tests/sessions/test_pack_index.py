@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from github_worker.archive.adoption import adopt
+from github_worker.archive.limits import Limits
 from github_worker.errors import SessionCorrupt
 from tests.sessions.archives import REPOSITORY, archive, unpacked
 from tests.support.repositories import git
@@ -99,6 +101,16 @@ def test_a_delta_of_what_is_not_in_the_pack_is_a_matter_of_libgit2(tmp_path: Pat
     """It says so and goes no further."""
     pack, [at] = pack_of(delta_of(TWO))
     unpack(tmp_path / "session", pack, index_of(pack, {ONE: at}))
+
+
+def test_a_repository_that_lies_deeper_is_looked_at_when_it_is_adopted(tmp_path: Path) -> None:
+    """Until then it is in the quarantine, where libgit2 sees nothing of it."""
+    pack, _ = pack_of(blob(b"hello"))
+    deeper = PACKS.replace(REPOSITORY, f"{REPOSITORY}/web")
+    members = [(f"{deeper}/pack-1.idx", index_of(pack, {ONE: 1000})), (f"{deeper}/pack-1.pack", pack)]
+    session = unpacked(tmp_path, archive(*members))
+    with pytest.raises(SessionCorrupt, match=CORRUPT):
+        adopt(session.folders, session.inventory, f"{REPOSITORY}/web".encode(), Limits())
 
 
 def test_an_index_that_is_cut_anywhere_is_corrupt(tmp_path: Path) -> None:
