@@ -6,7 +6,7 @@ import inspect
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Self
+from typing import Literal, Self
 
 import httpx
 import msgspec
@@ -155,6 +155,7 @@ class GitHubWorker:
         depth: int | None = None,
         all_branches: bool = False,
         lfs: bool | None = None,
+        submodules: bool | Literal["recursive"] = False,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> Cloned:
@@ -169,6 +170,8 @@ class GitHubWorker:
         - `depth`: how many commits of history; all of them by default.
         - `all_branches`: whether to clone every branch; only the one by default.
         - `lfs`: whether to do what git-lfs does; the worker's `LFS` by default.
+        - `submodules`: whether to clone submodules too, each at its recorded commit; with `recursive` theirs
+          as well. What cannot be cloned is left out with a `warning`.
         """
         request = wire.build(
             CloneRepository,
@@ -180,6 +183,7 @@ class GitHubWorker:
             depth=depth,
             all_branches=all_branches,
             lfs=lfs,
+            submodules=submodules,
             request_id=request_id,
         )
         return await self._result(request, Cloned, on_event)
@@ -299,6 +303,7 @@ class GitHubWorker:
         all_branches: bool = False,
         base_commit: str | None = None,
         lfs: bool | None = None,
+        submodules: bool | Literal["recursive"] = False,
         request_id: str | None = None,
         on_event: OnEvent | None = None,
     ) -> SessionInitialised:
@@ -320,6 +325,7 @@ class GitHubWorker:
             all_branches=all_branches,
             base_commit=base_commit,
             lfs=lfs,
+            submodules=submodules,
             request_id=request_id,
         )
         return await self._result(request, SessionInitialised, on_event)

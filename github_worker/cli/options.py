@@ -20,7 +20,10 @@ _PEOPLE = {Author: "'NAME <EMAIL> [+HH:MM]'", CoAuthor: "'NAME <EMAIL>'"}
 
 
 class Option(Struct, frozen=True):
-    """One field of a request: `name` is its own, `wire` the one in JSON; without a default it is required."""
+    """One field of a request: `name` is its own, `wire` the one in JSON; without a default it is required.
+
+    `is_switch` is one that may stand without a value, whatever its `kind` is.
+    """
 
     name: str
     wire: str
@@ -28,6 +31,7 @@ class Option(Struct, frozen=True):
     default: Any
     sentence: str
     example: Any
+    is_switch: bool = False
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -110,13 +114,15 @@ def _find(given: argparse.Namespace, name: str) -> Iterator[Any]:
 
 def _make_option(field: inspect.Field) -> Option:
     schema = _find_schema(field.type)
+    kinds = [one for one in flatten(field.type) if not isinstance(one, inspect.NoneType)]
     return Option(
         name=field.name,
         wire=field.encode_name,
-        kind=next(one for one in flatten(field.type) if not isinstance(one, inspect.NoneType)),
+        kind=kinds[-1],
         default=field.default,
         sentence=schema["description"],
         example=schema["examples"][0],
+        is_switch=isinstance(kinds[0], inspect.BoolType),
     )
 
 
@@ -136,6 +142,8 @@ def _choose_action(option: Option) -> dict[str, Any]:
             return {"action": argparse.BooleanOptionalAction if both else "store_true"}
         case inspect.IntType():
             return {"type": int, "metavar": word}
+        case inspect.LiteralType(values=values) if option.is_switch:
+            return {"choices": values, "nargs": "?", "const": True}
         case inspect.LiteralType(values=values):
             return {"choices": values}
         case inspect.VarTupleType(item_type=inspect.StructType() as item):

@@ -175,10 +175,16 @@ def _make_field(field: msgspec.structs.FieldInfo, may_lack_token: bool) -> _Fiel
         decoder=msgspec.json.Decoder(Token if must_be_token else field.type, dec_hook=_decode_secret),
         is_required=field.required or must_be_token,
         largest=_MAX_SECRET_BYTES if is_secret else _MAX_FIELD_BYTES,
-        choices=tuple(
-            str(value) for kind in kinds if isinstance(kind, inspect.LiteralType) for value in kind.values
-        ),
+        choices=tuple(_list_choices(kinds)),
     )
+
+
+def _list_choices(kinds: list[inspect.Type]) -> Iterator[str]:
+    """Yield what a field may be that has a few values alone."""
+    values = [str(value) for kind in kinds if isinstance(kind, inspect.LiteralType) for value in kind.values]
+    if values and any(isinstance(kind, inspect.BoolType) for kind in kinds):
+        yield from ("true", "false")
+    yield from values
 
 
 def flatten(kind: inspect.Type) -> Iterator[inspect.Type]:

@@ -66,6 +66,14 @@ _Lfs = Annotated[
         True,
     ),
 ]
+_Submodules = Annotated[
+    bool | Literal["recursive"],
+    describe(
+        "Whether to clone submodules too, each at its recorded commit; `recursive`: those of submodules as "
+        "well. One that cannot be is left out with a `warning`.",
+        "recursive",
+    ),
+]
 _Head = Annotated[Branch, describe("The branch that is to be merged.", "webedt/dark-mode-7c1e2d90")]
 _AnyHead = Annotated[
     Head,
@@ -207,6 +215,7 @@ class CloneRepository(Request, frozen=True, kw_only=True):
     depth: Depth | None = None
     all_branches: _AllBranches = False
     lfs: _Lfs | None = None
+    submodules: _Submodules = False
 
     def __post_init__(self) -> None:
         _check_url(self.repo_url)
@@ -326,6 +335,7 @@ class InitSession(Request, frozen=True, kw_only=True):
     all_branches: _AllBranches = False
     base_commit: _BaseCommit = None
     lfs: _Lfs | None = None
+    submodules: _Submodules = False
 
     def __post_init__(self) -> None:
         _check_url(self.repo_url)

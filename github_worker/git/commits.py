@@ -43,11 +43,13 @@ File = tuple[str, str | None]
 class Staged(Struct, frozen=True):
     """The outcome of staging: `left_out` are paths that changed and are not staged, each with why.
 
-    Those of `resolved` had a conflict in the index.
+    Those of `resolved` had a conflict in the index; those of `submodules` have their repository in the
+    session, and whether they changed is still to be found out.
     """
 
     left_out: tuple[tuple[str, str], ...]
     resolved: tuple[str, ...] = ()
+    submodules: tuple[str, ...] = ()
 
 
 class Summary(Struct, frozen=True):
@@ -115,8 +117,11 @@ def stage(
         if not found.ignores(os.fsdecode(name))
     ]
     left_out += found.nested_changes()
-    resolved = tuple(sorted(map(os.fsdecode, found.conflicts)))
-    return Staged(tuple((os.fsdecode(path), why) for path, why in left_out), resolved)
+    return Staged(
+        tuple((os.fsdecode(path), why) for path, why in left_out),
+        resolved=tuple(sorted(map(os.fsdecode, found.conflicts))),
+        submodules=tuple(map(os.fsdecode, found.list_submodules())),
+    )
 
 
 def summarise(repository: Repository, paths: Pathspec | None = None) -> Summary:

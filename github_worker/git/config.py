@@ -65,6 +65,10 @@ class RepositoryConfig:
         """Return a variable's last value; a name without one is `true`."""
         return self._values.get(key, [None])[-1]
 
+    def keys(self, prefix: str) -> list[str]:
+        """Return the variables that begin so."""
+        return [key for key in self._values if key.startswith(prefix)]
+
     def is_true(self, key: str, default: bool = False) -> bool:
         """Tell whether a variable is set to a yes, as is any number but 0; `default` is for one not set."""
         value = self.get(key)
@@ -117,7 +121,21 @@ class RepositoryConfig:
             _strip_refspec(refspec) for refspec in self._values.get("remote.origin.fetch", ())
         }
         fetched = "" if known else f'[remote "origin"]\n\tfetch = {_write_refspec(branch)}\n'
-        if not (added := fetched + followed):
+        return self._append(fetched + followed)
+
+    def with_submodule(self, name: str, url: str) -> RepositoryConfig:
+        """Return this config with a submodule begun as by `git submodule init`, all else byte for byte.
+
+        A file that git refuses comes back as it is, and so does one that has the submodule.
+        """
+        if self.get(f"submodule.{name}.url"):
+            return self
+        words = f"\tactive = true\n\turl = {_write_value(url)}\n"
+        return self._append(f"[submodule {_quote(name)}]\n{words}")
+
+    def _append(self, added: str) -> RepositoryConfig:
+        """Return this config with more at its end, or as it is where nothing can follow."""
+        if not added:
             return self
         # The last line may go on, or git may refuse the file: then nothing can follow.
         meant = [*variables(self.text), *variables(added)]
@@ -147,9 +165,15 @@ def strip_user_info(url: str) -> str:
     return _USER_INFO.sub(r"\1", url, count=1) if _USER_INFO.match(url) else url
 
 
-def config_of_clone(url: RepositoryUrl, branch: str, *, single: bool) -> RepositoryConfig:
-    """Return the config that `git clone` leaves: origin, and `branch` following it."""
-    return RepositoryConfig(_CORE + _write_origin(url, branch if single else "*") + _write_upstream(branch))
+def config_of_clone(
+    url: RepositoryUrl | str, branch: str, *, single: bool, worktree: str | None = None
+) -> RepositoryConfig:
+    """Return the config that `git clone` leaves: origin, and `branch` following it.
+
+    `worktree` is where a submodule's files are, from its folder in `.git/modules`.
+    """
+    core = _CORE if worktree is None else f"{_CORE}\tworktree = {_write_value(worktree)}\n"
+    return RepositoryConfig(core + _write_origin(url, branch if single else "*") + _write_upstream(branch))
 
 
 def variables(text: str) -> Iterator[tuple[str, str]]:
@@ -205,7 +229,7 @@ def read_rules(git: Path, config: RepositoryConfig, sparse_checkout: bytes | Non
     )
 
 
-def _write_origin(url: RepositoryUrl, branch: str) -> str:
+def _write_origin(url: RepositoryUrl | str, branch: str) -> str:
     refspec = _write_refspec(branch)
     return f'[remote "origin"]\n\turl = {url}\n\tfetch = {refspec}\n'
 
@@ -223,7 +247,7 @@ def _write_upstream(branch: str) -> str:
 
 
 def _write_value(text: str) -> str:
-    return text if re.fullmatch(r'[^"#;\\]*', text) else _quote(text)
+    return text if re.fullmatch(r'[^"#;\\]*', text) and text == text.strip() else _quote(text)
 
 
 def _quote(text: str) -> str:

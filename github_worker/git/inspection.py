@@ -50,9 +50,7 @@ def inspect_changes(repository: Repository, nested: Iterable[str], *, most: int,
     worktree = _Glance(repository, nested, partial(native.write_blob, repository.libgit2))
     found = list(worktree.changes())
     rows = _list_rows(repository, [*found, *(Change(path, oid=_UNREAD) for path, _ in worktree.left_out)])
-    rows += [
-        (folder + b"/", "??") for folder, _ in worktree.nested_changes() if folder not in worktree.submodules
-    ]
+    rows += [(folder + b"/", "??") for folder, _ in worktree.nested_changes()]
     counts = _Counts(patch_bytes)
     counts.compare(repository, [change for change in found if change.oid != _UNREAD])
     return Changes(

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pygit2
 from isal import isal_zlib
@@ -69,6 +69,15 @@ _PATH = re.compile(r"'(.*)'|symlink (.*): ", re.DOTALL)
 _SHOWN = 200  # characters of a path
 
 
+# All that the remote has, those of the commits that are fetched, or none.
+Tags = Literal["all", "reached", "none"]
+_TAGS: dict[Tags, int] = {
+    "all": C.GIT_REMOTE_DOWNLOAD_TAGS_ALL,
+    "reached": C.GIT_REMOTE_DOWNLOAD_TAGS_AUTO,
+    "none": C.GIT_REMOTE_DOWNLOAD_TAGS_NONE,
+}
+
+
 class RemoteFaltered(RemoteUnavailable):
     """The git server failed in a way that may be over in a moment."""
 
@@ -99,16 +108,15 @@ def connect(remote: pygit2.Remote, callbacks: pygit2.RemoteCallbacks, *, to_push
 
 
 def fetch(
-    remote: pygit2.Remote, refspec: str, callbacks: pygit2.RemoteCallbacks, *, depth: int, all_tags: bool
+    remote: pygit2.Remote, refspec: str, callbacks: pygit2.RemoteCallbacks, *, depth: int, tags: Tags
 ) -> None:
-    """Fetch a refspec, with all tags or those of its commits; `depth` 0 is what git does without one."""
+    """Fetch a refspec, with tags or without; `depth` 0 is what git does without one."""
     with git_fetch_options(callbacks) as payload, StrArray([refspec]) as refspecs:
         options = payload.fetch_options
         # Called for each object; `read_transfer` reads the same counts where they stand.
         options.callbacks.transfer_progress = options.callbacks.sideband_progress = ffi.NULL
         options.depth = depth
-        tags = C.GIT_REMOTE_DOWNLOAD_TAGS_ALL if all_tags else C.GIT_REMOTE_DOWNLOAD_TAGS_AUTO
-        options.download_tags = tags
+        options.download_tags = _TAGS[tags]
         options.proxy_opts.type = C.GIT_PROXY_AUTO
         payload.check_error(C.git_remote_fetch(remote._remote, refspecs.ptr, options, ffi.NULL))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pygit2
@@ -22,7 +22,7 @@ from github_worker.errors import (
     RemoteUnavailable,
 )
 from github_worker.git import native
-from github_worker.git.native import RemoteFaltered, Transfer, is_denial, translate_errors
+from github_worker.git.native import RemoteFaltered, Tags, Transfer, is_denial, translate_errors
 from github_worker.redaction import Secret, Tail, scrub
 from github_worker.retry import retry
 
@@ -79,20 +79,34 @@ class Remote:
         """Fetch one branch, or all of them and all tags, to where git has them; `depth` 0 is git's own."""
         name = branch or "*"
         refspec = f"+{_HEADS}{name}:{_TRACKED}{name}"
-        retry(lambda: self._fetch(refspec, depth, all_tags=branch is None), RemoteFaltered)
+        tags: Tags = "all" if branch is None else "reached"
+        retry(lambda: self._fetch(refspec, depth, tags), RemoteFaltered)
+
+    def obtain(self, commit: str, *, depth: int = 0) -> bool:
+        """Fetch a commit that is not here, with its history, and tell whether the remote has it."""
+        if self._has_commit(commit):
+            return True
+        with suppress(JobError):  # not every server gives a commit by its id
+            self._fetch(commit, depth, "none")
+        if not self._has_commit(commit):
+            self.fetch(depth=_UNTIL_ROOT if self._repository.is_shallow else 0)
+        return self._has_commit(commit)
+
+    def _has_commit(self, commit: str) -> bool:
+        return isinstance(self._repository.get(commit), pygit2.Commit)
 
     def fetch_commit(self, oid: str) -> None:
         """Fetch a commit by its id, which no ref here leads to then; not every server gives it out."""
-        retry(lambda: self._fetch(oid, 0, all_tags=False), RemoteFaltered)
+        retry(lambda: self._fetch(oid, 0, "reached"), RemoteFaltered)
 
     def _list_heads(self) -> list[pygit2.remotes.RemoteHead]:
         with self._connection() as remote:
             native.connect(remote, self._callbacks())
             return remote.list_heads(connect=False)
 
-    def _fetch(self, refspec: str, depth: int, *, all_tags: bool) -> None:
+    def _fetch(self, refspec: str, depth: int, tags: Tags) -> None:
         with self._connection() as remote:
-            native.fetch(remote, refspec, self._callbacks(), depth=depth, all_tags=all_tags)
+            native.fetch(remote, refspec, self._callbacks(), depth=depth, tags=tags)
 
     @contextmanager
     def _connection(self) -> Iterator[pygit2.Remote]:

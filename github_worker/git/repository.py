@@ -290,6 +290,10 @@ class Repository:
             self.set_branch(branch, at, "branch: Created")
         self.libgit2.set_head(f"refs/heads/{branch}")
 
+    def detach(self, at: str) -> None:
+        """Put HEAD on a commit and on no branch, leaving index and files as they are."""
+        self.libgit2.set_head(pygit2.Oid(hex=at))
+
     def set_branch(self, branch: str, to: str, why: str) -> None:
         """Set a local branch to a commit, leaving index and files as they are; `why` goes to the reflog."""
         self._set(f"refs/heads/{branch}", to, why)

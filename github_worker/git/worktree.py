@@ -98,7 +98,7 @@ class Worktree:
         self._tracked: set[bytes] = set()
         self._suspects: list[Entry] = []
         self.conflicts: set[bytes] = set()
-        self.submodules: set[bytes] = set()
+        self._submodules: set[bytes] = set()
         self._rule_entries: dict[bytes, Entry] = {}
         self._early_rules: set[bytes] = set()
         repository.renew_index()
@@ -118,7 +118,7 @@ class Worktree:
                 self.conflicts.add(entry.path)
                 continue
             if entry.mode == FileMode.COMMIT:
-                self.submodules.add(entry.path)
+                self._submodules.add(entry.path)
             if entry.path.endswith(_RULE_FILES):
                 self._rule_entries[entry.path] = entry
             if not self._is_unchanged(entry, written):
@@ -199,12 +199,16 @@ class Worktree:
         """Tell whether a path is ignored."""
         return self._ignore_rules.ignores_below(os.fsencode(path), is_folder=True)
 
+    def list_submodules(self) -> list[bytes]:
+        """Return the submodules whose repository is in the session."""
+        return [*filter(self._selects, sorted(self._nested & self._submodules))]
+
     def nested_changes(self) -> Iterator[tuple[bytes, str]]:
-        """Yield the nested repositories that are not ignored, and why they are left out."""
-        for folder in filter(self._selects, sorted(self._nested)):
-            if folder in self.submodules:
-                yield folder, "it is a submodule"
-            elif not self._ignore_rules.ignores_below(folder, is_folder=True):
+        """Yield the nested repositories, ignored ones and those in submodules aside, each with a reason."""
+        for folder in filter(self._selects, sorted(self._nested - self._submodules)):
+            if self._submodules and not self._submodules.isdisjoint(folders_above(folder)):
+                continue
+            if not self._ignore_rules.ignores_below(folder, is_folder=True):
                 yield folder, "it is a repository of its own"
 
     def _change(self, path: bytes, entry: Entry | None) -> Change | None:
@@ -346,7 +350,7 @@ class Worktree:
         """Yield the files and links below a folder that the index does not have and no rule ignores."""
         for name, is_folder in self._list(folder):
             path = folder + b"/" + name if folder else name
-            if self._is_dot_git(name) or path in self._nested or path in self.submodules:
+            if self._is_dot_git(name) or path in self._nested or path in self._submodules:
                 continue
             if is_folder:
                 if not self._ignore_rules.ignores(path, is_folder=True):

@@ -20,6 +20,15 @@ async def clone_repository(request: CloneRepository, services: Services, report:
             forget_credentials(outcome.workspace.location, report)
             transaction.start_upload()
             await check_out(outcome, report)
-            transaction.release_worktree()
-        transaction.complete(outcome.result(), partial(carry_clone, outcome, services))
+        carry = partial(carry_clone, outcome, services)
+        if request.submodules:
+            from github_worker.workspace import submodules  # noqa: PLC0415 (few ask for them)
+
+            carry = partial(submodules.carry_with_submodules, outcome, request, services, report)
+            has_changed = await submodules.bring_submodules(outcome.workspace, request, services, report)
+            if has_changed and not outcome.has_changed:
+                forget_credentials(outcome.workspace.location, report)
+                transaction.start_upload()
+        transaction.release_worktree()
+        transaction.complete(outcome.result(), carry)
     return transaction.result

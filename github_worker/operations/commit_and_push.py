@@ -40,7 +40,7 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
         workspace = await asyncio.to_thread(open_workspace, location, services, token, committer)
         choose_lfs(workspace, request, services, report)
         repository, branch = workspace.repository, workspace.repository.branch
-        staged = summary = await asyncio.to_thread(_stage, request, workspace, report)
+        staged = summary = await asyncio.to_thread(_stage, request, workspace, services, report)
         if request.tag or _is_due(repository, branch, staged):
             summary = await asyncio.to_thread(_screen, request, services, repository, staged, report)
         is_commit_due = _is_commit_due(repository, summary)
@@ -81,13 +81,19 @@ async def _choose_committer(request: CommitAndPush, services: Services) -> Perso
     return await sign_with(request.signing_key, request, _author(request, services), services)
 
 
-def _stage(request: CommitAndPush, workspace: Workspace, report: Report) -> commits.Summary:
+def _stage(
+    request: CommitAndPush, workspace: Workspace, services: Services, report: Report
+) -> commits.Summary:
     """Stage what is asked for, warn of what must be left out, and compare with HEAD."""
     repository, folders = workspace.repository, workspace.location.folders
     paths = Pathspec(request.paths) if request.paths else None
     staged = commits.stage(repository, folders.nested, folders.misnamed, paths)
     for path, why in staged.left_out:
         report.warning("left_out", f"{path} was left out: {why}")
+    if staged.submodules:
+        from github_worker.workspace.gitlinks import record_submodules  # noqa: PLC0415 (few have any)
+
+        record_submodules(workspace, staged.submodules, services, report)
     if paths is not None:
         commits.check_paths(repository, paths)
     summary = commits.summarise(repository, paths)

@@ -28,7 +28,13 @@ async def init_session(request: InitSession, services: Services, report: Report)
         forget_credentials(outcome.workspace.location, report)
         transaction.start_upload()
         await check_out(outcome, report)
-        if request.base_commit is None:
+        carry, settle = partial(carry_clone, outcome, services), None
+        if request.submodules:
+            from github_worker.workspace import submodules  # noqa: PLC0415 (few ask for them)
+
+            carry = partial(submodules.carry_with_submodules, outcome, request, services, report)
+            settle = partial(submodules.bring_submodules, outcome.workspace, request, services, report)
+        if request.base_commit is None and settle is None:
             transaction.release_worktree()
         cloned = outcome.result()
         plan = BranchPlan(
@@ -39,11 +45,9 @@ async def init_session(request: InitSession, services: Services, report: Report)
             secrets=request_secrets(request),
             commit=request.base_commit,
         )
-        created = await start_branch(plan, outcome.workspace, transaction, report)
+        created = await start_branch(plan, outcome.workspace, transaction, report, settle)
         both = msgspec.to_builtins(cloned) | msgspec.to_builtins(created)
-        transaction.complete(
-            msgspec.convert(both, SessionInitialised), partial(carry_clone, outcome, services)
-        )
+        transaction.complete(msgspec.convert(both, SessionInitialised), carry)
     return transaction.result
 
 

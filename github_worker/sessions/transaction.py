@@ -77,7 +77,7 @@ class Session:
         self.folders = folders
         self.inventory = inventory
         self.version = version
-        self._limits = limits
+        self.limits = limits
         self.metadata = Metadata.read(folders.tree, session_id)
 
     @property
@@ -110,14 +110,14 @@ class Session:
         path = os.fsencode(WORKSPACE / cloned_path)
         if "/" not in cloned_path or self.inventory.repository == path:
             return True
-        return adopt(self.folders, self.inventory, path, self._limits)
+        return adopt(self.folders, self.inventory, path, self.limits)
 
     def pack(self, before_worktree: Callable[[], None], before_tail: Callable[[], None]) -> Iterator[bytes]:
         """Pack it; the two callables block until those parts are ready."""
         return pack(
             self.folders,
             self.inventory,
-            self._limits,
+            self.limits,
             before_worktree=before_worktree,
             before_tail=before_tail,
         )

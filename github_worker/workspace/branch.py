@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Container, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any, TypeVar
@@ -82,9 +82,16 @@ async def name_branch(naming: asyncio.Task[SessionName], report: Report) -> Sess
 
 
 async def start_branch(
-    plan: BranchPlan, workspace: Workspace, transaction: Transaction[AnyResult], report: Report
+    plan: BranchPlan,
+    workspace: Workspace,
+    transaction: Transaction[AnyResult],
+    report: Report,
+    settle: Callable[[], Awaitable[object]] | None = None,
 ) -> BranchCreated:
-    """Put the session on a branch of its own and push it; where it is on that branch already, push alone."""
+    """Put the session on a branch of its own and push it; where it is on that branch already, push alone.
+
+    `settle` is awaited before the files are saved: they are those of the branch then.
+    """
     repository, metadata = workspace.repository, workspace.session.metadata
     report("creating_branch", f"Starting a branch at {plan.base}")
     start = await asyncio.to_thread(_find_start, repository, plan.base)
@@ -99,6 +106,8 @@ async def start_branch(
         workspace.location.track(branch)
         path = session_path(workspace.location.url, branch)
         metadata.record_branch(branch, plan.base, plan.named.title, path, plan.user_request)
+    if settle is not None:
+        await settle()
     transaction.release_worktree()
     created = _describe(workspace, plan)
     _announce(created, report)

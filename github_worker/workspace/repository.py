@@ -75,7 +75,7 @@ class SessionRepository(Struct, frozen=True):
 
         Raises UnsupportedRepository if it has more than `largest` bytes.
         """
-        return _read(self.session, self.folders.quarantine / name, largest)
+        return read_plain(self.session, self.folders.quarantine / name, largest)
 
     def files(self, config: RepositoryConfig) -> FolderFiles:
         """Return the worktree's files as unpacked, trusted as far as git makes no other blob of them."""
@@ -174,11 +174,12 @@ def forget_credentials(location: SessionRepository, report: Report) -> None:
 def _read_config(session: Session, folders: RepositoryFolders, *names: str) -> RepositoryConfig:
     """Read the config of a repository, or the `names` of its files one after the other."""
     files = [folders.quarantine / name for name in names or ("config",)]
-    texts = [_read(session, file, _MAX_CONFIG_BYTES) or b"" for file in files]
+    texts = [read_plain(session, file, _MAX_CONFIG_BYTES) or b"" for file in files]
     return RepositoryConfig(b"\n".join(texts).decode(errors="surrogateescape"))
 
 
-def _read(session: Session, file: Path, largest: int) -> bytes | None:
+def read_plain(session: Session, file: Path, largest: int) -> bytes | None:
+    """Read a file of the quarantine, None if there is none; raise UnsupportedRepository for a larger one."""
     if _is_beyond_link(session, file) or not file.is_file():
         return None
     if file.stat().st_size > largest:

@@ -73,6 +73,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "claudeCredentials": ("", 1, [], "a\nb"),
     "depth": (0, -1, 1.5, "1", True, 2**31),
     "allBranches": ("true", 1),
+    "submodules": ("all", "true", 1, []),
     "onSecret": ("ask", True),
     "draft": ("true", 1),
     "waitForChecks": ("true", 1),
@@ -93,7 +94,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "commitMessage": ("", 1),
     "requestId": ("", "a b", "a" * 129, "é", 1),
 }
-CLONE = ("repoUrl", "branch", "directory", "depth", "allBranches")
+CLONE = ("repoUrl", "branch", "directory", "depth", "allBranches", "submodules")
 NAMED = ("claudeCredentials", "githubAccessToken")
 FIELDS: dict[str, tuple[str, ...]] = {
     "clone-repository": ("sessionId", *CLONE, "accessToken", "requestId"),
