@@ -22,6 +22,7 @@ from github_worker.git.attributes import Attributes
 from github_worker.git.conversion import CannotConvert, choose_conversion
 from github_worker.git.index_file import Entry
 from github_worker.git.lfs import Files, fetch_large, find_large, keep_pointers, write_large
+from github_worker.git.patterns import folders_above
 from github_worker.git.repository import Repository
 from github_worker.git.worktree import refresh
 
@@ -57,13 +58,15 @@ def check_out_tree(repository: Repository, tree: pygit2.Tree, only: Container[by
     if only is not None:
         changed = {path: file for path, file in changed.items() if path in only}
         strategy |= CheckoutStrategy.RECREATE_MISSING
+    gitlinks = _find_gitlinks(repository, changed, tree)
     outside = _find_outside(repository, changed)
+    apart = outside.keys() | gitlinks.keys()
     for path, file in changed.items():
         if path.rpartition(b"/")[2] == os.fsencode(ignore_files.NAME) and stat.S_ISREG(file.mode):
             ignore_files.check(os.fsdecode(path), repository.libgit2[file.id].peel(pygit2.Blob).data)
-    is_part = bool(outside) or only is not None
-    inside = [path for path in changed if path not in outside] if is_part else None
-    large = find_large(repository, tree, changed.keys() - outside.keys())
+    is_part = bool(apart) or only is not None
+    inside = [path for path in changed if path not in apart] if is_part else None
+    large = find_large(repository, tree, changed.keys() - apart)
     fetch_large(repository, tree, large)
     try:
         if inside is None or inside:
@@ -73,6 +76,7 @@ def check_out_tree(repository: Repository, tree: pygit2.Tree, only: Container[by
             raise
         raise MergeConflict(f"Uncommitted changes are in the way: {error}") from error
     _index_outside(repository.libgit2.index, outside.values())
+    _index_gitlinks(repository, gitlinks)
     _Files(repository).finish(changed)
     _write_large(repository, large)
 
@@ -107,7 +111,8 @@ def reset_index(repository: Repository, before: str | None, tip: str) -> None:
     skipped = {entry.path for entry in _entries(repository) if entry.skips_worktree}
     if before is not None:
         changed = _diff_files(repository.tree(before), tree)
-        if paths := [path for path in _drop_below_links(repository.folder, changed) if path not in skipped]:
+        kept = skipped | {part for entry in _list_gitlinks(repository) for part in _list_parts(entry.path)}
+        if paths := [path for path in _drop_below_links(repository.folder, changed) if path not in kept]:
             refresh(repository)
             repository.set_branch(repository.branch, before, "checkout: moving")
             native.check_out(repository.libgit2, tree, _UNTOUCHED, paths)
@@ -155,6 +160,62 @@ def _find_outside(
     if not (sparse.is_on or any(skips.values())):
         return {}
     return {path: file for path, file in changed.items() if skips.get(path, not sparse.includes(path))}
+
+
+def _find_gitlinks(
+    repository: Repository, changed: dict[bytes, pygit2.DiffFile], tree: pygit2.Tree
+) -> dict[bytes, pygit2.DiffFile]:
+    """Return the submodules of the index that move in a tree, or go: libgit2 would remove their files.
+
+    Raises MergeConflict where one was moved otherwise, or has files where others would be.
+    """
+    found, head = {}, repository.tree(repository.head)
+    for entry in _list_gitlinks(repository):
+        path, name = entry.path, os.fsdecode(entry.path)
+        if any(_is_other(tree, os.fsdecode(part)) for part in _list_parts(path) if part in changed):
+            if _has_files(repository.folder / name):
+                raise MergeConflict(f"The submodule {name} has files where others would be")
+        elif path in changed:
+            if entry.id.hex() not in {_find_id(head, name), _find_id(tree, name)}:
+                raise MergeConflict(f"The submodule {name} is staged at another commit")
+            found[path] = changed[path]
+    return found
+
+
+def _list_gitlinks(repository: Repository) -> Iterator[Entry]:
+    return (entry for entry in _entries(repository) if entry.mode == FileMode.COMMIT)
+
+
+def _list_parts(path: bytes) -> tuple[bytes, ...]:
+    """Return a path and the folders above it."""
+    return (path, *folders_above(path))
+
+
+def _is_other(tree: pygit2.Tree, path: str) -> bool:
+    return path in tree and tree[path].filemode != FileMode.COMMIT
+
+
+def _find_id(tree: pygit2.Tree, path: str) -> str | None:
+    return str(tree[path].id) if path in tree else None
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and any(folder.iterdir())
+
+
+def _index_gitlinks(repository: Repository, files: dict[bytes, pygit2.DiffFile]) -> None:
+    """Let the index record submodules as they are now; what is in their folders stays, as with git."""
+    index = repository.libgit2.index
+    for path, file in files.items():
+        name, folder = os.fsdecode(path), repository.folder / os.fsdecode(path)
+        if file.mode == FileMode.COMMIT:
+            index.add(pygit2.IndexEntry(name, file.id, FileMode.COMMIT))
+        else:
+            index.remove(name)
+            if folder.is_dir() and not _has_files(folder):
+                folder.rmdir()
+    if files:
+        index.write()
 
 
 def _index_outside(index: pygit2.Index, files: Collection[pygit2.DiffFile]) -> None:
