@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from github_worker.contract import (
     BranchCreated,
     BranchSwitched,
     BranchSynced,
+    Change,
     Cloned,
     Committed,
+    FileChange,
     PullRequestFinished,
     PullRequestMerged,
     PullRequestOpened,
@@ -30,8 +32,10 @@ _STEPS = {
 
 
 def is_pushed(result: Result) -> bool:
-    """Tell whether a result's branch is on the remote; one without a branch of its own is content too."""
-    return bool(getattr(result, "pushed", True)) or bool(getattr(result, "skipped", False))
+    """Tell whether a result's branch and tag are on the remote, where they were to be."""
+    if (tag := getattr(result, "tag", None)) is not None and not tag.pushed:
+        return False
+    return any(getattr(result, name, name == "pushed") for name in ("pushed", "skipped", "dry_run"))
 
 
 def list_rows(result: Result) -> list[Row]:
@@ -83,13 +87,24 @@ def _list_branch(result: SessionInitialised | BranchCreated) -> Iterator[Row]:
 
 def _list_commit(result: Committed) -> Iterator[Row]:
     yield "Skipped", result.reason or ""
+    yield "Dry run", "nothing was committed or pushed" if result.dry_run else ""
     yield "Branch", result.branch
-    yield "Commit", _shorten(result.commit_hash)
+    yield "Commit", _shorten(None if result.dry_run else result.commit_hash)
     if not result.skipped:
         yield "Message", result.commit_message.partition("\n")[0]
         files = "1 file" if result.files_changed == 1 else f"{result.files_changed} files"
         yield "Changes", f"{files}, +{result.insertions} -{result.deletions}"
+    yield from _list_changes(result.files)
+    if not (result.skipped or result.dry_run):
         yield PUSHED, _describe_push(pushed=result.pushed, error=result.push_error)
+    if (tag := result.tag) is not None:
+        yield "Tag", f"{tag.name} at {_shorten(tag.target)}"
+        yield PUSHED, _describe_push(pushed=tag.pushed, error=tag.push_error)
+
+
+def _list_changes(changes: Iterable[Change | FileChange]) -> Iterator[Row]:
+    for change in changes:
+        yield "Change", f"{change.status} {change.path}, +{change.insertions} -{change.deletions}"
 
 
 def _list_sync(result: BranchSynced) -> Iterator[Row]:
@@ -105,8 +120,7 @@ def _list_inspection(result: SessionInspected) -> Iterator[Row]:
     if result.ahead is not None:
         yield "Upstream", f"{result.upstream}, ahead {result.ahead}, behind {result.behind}"
     yield "Merge", "in progress" if result.merging else ""
-    for change in result.changes:
-        yield "Change", f"{change.status} {change.path}, +{change.insertions} -{change.deletions}"
+    yield from _list_changes(result.changes)
     for commit in result.unpushed:
         yield "Unpushed", f"{_shorten(commit.commit)} {commit.subject}"
     yield "Patch", result.patch or ""

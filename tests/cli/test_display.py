@@ -16,12 +16,13 @@ from github_worker.cli.advice import ADVICE
 from github_worker.cli.display import Display, JsonLines, PlainLines, read_moment
 from github_worker.cli.options import make_example
 from github_worker.cli.picture import draw_run
-from github_worker.cli.summary import list_rows
+from github_worker.cli.summary import is_pushed, list_rows
 from github_worker.cli.terminal import Terminal
 from github_worker.cli.text import clean, seconds, size
 from github_worker.contract import (
     REQUESTS,
     AnyEvent,
+    Change,
     Cloned,
     Committed,
     Completed,
@@ -29,6 +30,7 @@ from github_worker.contract import (
     Progress,
     PushError,
     Request,
+    Tagged,
     Transferred,
     Warned,
     convert,
@@ -193,6 +195,41 @@ def test_a_push_that_failed_is_told_with_its_reason() -> None:
     rows = dict(list_rows(result))
     assert rows["Pushed"] == "no: It conflicts. (push_conflict)"
     assert (rows["Message"], rows["Changes"]) == ("Fix the login", "1 file, +2 -0")
+
+
+def test_a_dry_run_is_no_failure_and_lists_what_would_be() -> None:
+    """Nothing was to be pushed."""
+    plan = Committed(
+        commit_hash="5716ca59",
+        commit_message="Fix the login\n",
+        branch="main",
+        pushed=False,
+        files_changed=1,
+        insertions=2,
+        deletions=0,
+        dry_run=True,
+        files=(Change(status="M", path="a.txt", insertions=2),),
+    )
+    rows = dict(list_rows(plan))
+    assert is_pushed(plan)
+    assert rows["Change"] == "M a.txt, +2 -0"
+    assert not {"Pushed", "Commit"} & rows.keys()
+
+
+def test_a_tag_that_was_not_pushed_is_told_beside_its_branch() -> None:
+    """The exit status says that something is missing."""
+    result = Committed(
+        commit_hash="5716ca59",
+        commit_message="Fix the login\n",
+        branch="main",
+        pushed=True,
+        files_changed=1,
+        insertions=2,
+        deletions=0,
+        tag=Tagged(name="v1", target="5716ca59", pushed=False, push_error=PushError(code="x", message="No.")),
+    )
+    assert not is_pushed(result)
+    assert list_rows(result)[-3:] == [("Pushed", "yes"), ("Tag", "v1 at 5716ca59"), ("Pushed", "no: No. (x)")]
 
 
 def test_a_picture_is_made_of_a_job_that_was() -> None:
