@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 from collections.abc import Iterator, Sequence
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -180,18 +181,22 @@ def test_every_result_has_rows(kind: type[Request]) -> None:
     assert len(list_rows(convert(outcome.data, kind.result))) >= 2
 
 
-def test_a_push_that_failed_is_told_with_its_reason() -> None:
-    """The commit is there all the same."""
-    result = Committed(
+def committed(**more: Any) -> Committed:
+    """Return the result of a commit of one file."""
+    return Committed(
         commit_hash="5716ca59",
         commit_message="Fix the login\n\nAnd more.",
         branch="main",
-        pushed=False,
-        push_error=PushError(code="push_conflict", message="It conflicts."),
         files_changed=1,
         insertions=2,
         deletions=0,
+        **more,
     )
+
+
+def test_a_push_that_failed_is_told_with_its_reason() -> None:
+    """The commit is there all the same."""
+    result = committed(pushed=False, push_error=PushError(code="push_conflict", message="It conflicts."))
     rows = dict(list_rows(result))
     assert rows["Pushed"] == "no: It conflicts. (push_conflict)"
     assert (rows["Message"], rows["Changes"]) == ("Fix the login", "1 file, +2 -0")
@@ -199,17 +204,7 @@ def test_a_push_that_failed_is_told_with_its_reason() -> None:
 
 def test_a_dry_run_is_no_failure_and_lists_what_would_be() -> None:
     """Nothing was to be pushed."""
-    plan = Committed(
-        commit_hash="5716ca59",
-        commit_message="Fix the login\n",
-        branch="main",
-        pushed=False,
-        files_changed=1,
-        insertions=2,
-        deletions=0,
-        dry_run=True,
-        files=(Change(status="M", path="a.txt", insertions=2),),
-    )
+    plan = committed(pushed=False, dry_run=True, files=(Change(status="M", path="a.txt", insertions=2),))
     rows = dict(list_rows(plan))
     assert is_pushed(plan)
     assert rows["Change"] == "M a.txt, +2 -0"
@@ -218,16 +213,8 @@ def test_a_dry_run_is_no_failure_and_lists_what_would_be() -> None:
 
 def test_a_tag_that_was_not_pushed_is_told_beside_its_branch() -> None:
     """The exit status says that something is missing."""
-    result = Committed(
-        commit_hash="5716ca59",
-        commit_message="Fix the login\n",
-        branch="main",
-        pushed=True,
-        files_changed=1,
-        insertions=2,
-        deletions=0,
-        tag=Tagged(name="v1", target="5716ca59", pushed=False, push_error=PushError(code="x", message="No.")),
-    )
+    tag = Tagged(name="v1", target="5716ca59", pushed=False, push_error=PushError(code="x", message="No."))
+    result = committed(pushed=True, tag=tag)
     assert not is_pushed(result)
     assert list_rows(result)[-3:] == [("Pushed", "yes"), ("Tag", "v1 at 5716ca59"), ("Pushed", "no: No. (x)")]
 
