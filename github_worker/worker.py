@@ -137,10 +137,7 @@ def serve(settings: Settings, operations: Operations, limits: Timeouts) -> None:
         gc.enable()
 
     app = create_app(
-        gate,
-        start_here(gate, limits, collector),
-        settings,
-        limits,
+        *(gate, start_here(gate, limits, collector), settings, limits),
         container_id=container_id,
         sandbox=sandbox,
         refusals=collector.refusals,
@@ -189,10 +186,7 @@ def serve_handed(
     gate = Gate(operations.run, cleanup, settings.job_timeout, limits, turns.wait)
     collector = Collector(settings, container_id)
     app = create_app(
-        gate,
-        start_here(gate, limits, collector),
-        settings,
-        limits,
+        *(gate, start_here(gate, limits, collector), settings, limits),
         container_id=container_id,
         sandbox=sandbox,
         refusals=collector.refusals,

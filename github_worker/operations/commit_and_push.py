@@ -47,7 +47,7 @@ async def commit_and_push(request: CommitAndPush, services: Services, report: Re
         report("changes_detected", _count_changes(summary) if is_commit_due else "There is nothing to commit")
         tree = summary.tree if is_commit_due else None
         is_tag_due = request.tag is not None and await asyncio.to_thread(
-            _is_tag_due, request, repository, tree
+            _is_tag_due, request.tag, repository, tree
         )
         if not (is_tag_due or _is_due(repository, branch, summary)):
             reason = _NOTHING if summary is staged else _NOTHING_ELSE
@@ -197,10 +197,10 @@ def _author(request: CommitAndPush, services: Services) -> Person:
     return Person(person.name, person.email, person.offset) if person else services.committer
 
 
-def _is_tag_due(request: CommitAndPush, repository: Repository, tree: str | None) -> bool:
+def _is_tag_due(tag: NewTag, repository: Repository, tree: str | None) -> bool:
     from github_worker.workspace.tag import is_tag_due  # noqa: PLC0415 (few requests ask for it)
 
-    return request.tag is not None and is_tag_due(repository, request.tag, tree)
+    return is_tag_due(repository, tag, tree)
 
 
 async def _tag(tag: NewTag, repository: Repository, outcome: PushOutcome, report: Report) -> Tagged | None:
